@@ -1,0 +1,37 @@
+//! Aggregates that can subtract, and aggregates that collect.
+
+use readside_expr::Expr;
+
+/// One aggregate function for fixed argument types.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum AggFunc {
+    /// `count(*)`
+    CountStar,
+}
+
+/// One `ORDER BY` item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortKey {
+    /// What to sort by.
+    pub expr: Expr,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST (resolved: Postgres' default is last for ASC, first for DESC).
+    pub nulls_first: bool,
+}
+
+/// A call of an aggregate in a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggCall {
+    /// Which.
+    pub func: AggFunc,
+    /// Its arguments, coerced.
+    pub args: Vec<Expr>,
+    /// DISTINCT.
+    pub distinct: bool,
+    /// ORDER BY inside the call.
+    pub order: Vec<SortKey>,
+    /// FILTER (WHERE …).
+    pub filter: Option<Expr>,
+}

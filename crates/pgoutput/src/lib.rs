@@ -1,0 +1,1 @@
+//! Bytes of the pgoutput plugin to messages to rows; sans-I/O.

@@ -1,0 +1,243 @@
+//! What every sink promises.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use readside_model::{Body, DocumentForm, Lsn, Version};
+use readside_pgtype::Type;
+use serde::{Deserialize, Serialize};
+
+/// How one view is laid out in one sink.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewTarget {
+    /// The view.
+    pub view: String,
+    /// The index, the table, or the key template (`order:{id}`; `<view>:` and the key text by default), by the sink's type.
+    pub location: String,
+    /// Output columns in order: name, type, modifier, proven NOT NULL.
+    pub columns: Vec<TargetColumn>,
+    /// Key pieces: the output column that shows each, or `None` for a hidden one. Empty for a global aggregate.
+    pub key: Vec<Option<usize>>,
+    /// Whether any key piece can be NULL, absent or is hidden: then a table's primary key is the hidden `_key`.
+    pub key_nullable: bool,
+    /// A mapping that overrides the derived one (Elasticsearch), as JSON text.
+    pub mapping: Option<String>,
+    /// The generation that is being written; part of index and alias names.
+    pub generation: u64,
+}
+
+/// A column of a [`ViewTarget`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetColumn {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub ty: Type,
+    /// Modifier, -1 for none.
+    pub typmod: i32,
+    /// Proven NOT NULL.
+    pub not_null: bool,
+}
+
+/// One write to one key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// The key text (`readside_model::encode_key_text`): `_id`, the suffix of a Redis key, or the hidden `_key`.
+    pub key: Arc<str>,
+    /// Texts of the key pieces, for a table whose primary key is made of its own columns; `None` is NULL or absent.
+    pub key_parts: Vec<Option<Arc<str>>>,
+    /// The row, or `None` to delete it.
+    pub body: Option<Body>,
+}
+
+/// The writes for one view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewWrites {
+    /// Index into the targets that were given to [`Sink::prepare`].
+    pub target: usize,
+    /// Distinct keys, in any order.
+    pub writes: Vec<Write>,
+}
+
+/// Writes that were all computed from one snapshot of state at a transaction boundary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The boundary: everything that ended at or before it is in the values.
+    pub position: Lsn,
+    /// The version of every write: `position` plus the offset. Never below one that was given before for the same key.
+    pub version: Version,
+    /// By view. A sink with [`WriterScope::PerView`] gets one view only.
+    pub views: Vec<ViewWrites>,
+    /// [`WriterScope::PerSink`] only: what the marker says once this is applied, written in the same transaction.
+    pub marker: Option<Marker>,
+}
+
+/// What became of one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied, or already superseded by a version that we issued, or a delete of what was not there.
+    Applied,
+    /// The sink will never take this document; it goes to the dead letters.
+    Refused(DeadReason),
+    /// The sink holds a higher version than we ever issued: it went its own way.
+    Newer(Version),
+    /// Not taken this time (429, 503, a closing shard): send it again.
+    Retry(String),
+}
+
+/// Why a document was refused, in the sink's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadReason(pub String);
+
+/// A sink-wide failure: none of the batch is known to have been applied, or it is unknown which.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Not reachable, timed out, or answered with a status that says "later". Retried for ever with back-off; ambiguous, so fence first.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Another instance owns this place in the sink.
+    #[error("{0}")]
+    Fenced(String),
+    /// Something that the operator has to mend (credentials, permissions, a wrong mapping, a table that is not ours).
+    #[error("{message}\n  hint: {hint}")]
+    Operator {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The place that we write to is gone (an index or a table was dropped): prepare again and refill.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// What readside keeps in a sink to recognise itself and the sink's state. Never inside a view's index, key space or table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// Random, made with the data directory.
+    pub instance: String,
+    /// Random, made at each opening of the data directory.
+    pub owner_epoch: String,
+    /// What is added to an end LSN to give a version; only grows.
+    pub offset: u64,
+    /// The highest version ever issued.
+    pub version_max: u64,
+    /// By view.
+    pub views: BTreeMap<String, ViewWatermark>,
+}
+
+/// A view's state as its marker says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewWatermark {
+    /// The generation that readers see.
+    pub generation: u64,
+    /// Everything up to here is visible.
+    pub watermark: Lsn,
+}
+
+/// Whether acknowledged writes are visible at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Acknowledged means visible.
+    Immediate,
+    /// Visible after [`Sink::refresh`].
+    AfterRefresh,
+}
+
+/// How many writers a sink wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriterScope {
+    /// One per view; batches of different views go their own way.
+    PerView,
+    /// One for all views: every batch holds everything pending at one position and is applied in one transaction.
+    PerSink,
+}
+
+/// Proof that requests of earlier connections or lives can no longer take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence(());
+
+impl Fence {
+    /// Only a sink that has done what its kind of fencing takes may say so.
+    #[must_use]
+    pub fn established() -> Fence {
+        Fence(())
+    }
+}
+
+/// A row as the sink has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its key text.
+    pub key: Arc<str>,
+    /// Its content, in the sink's form.
+    pub body: Body,
+}
+
+/// A page of a sink's content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Rows in ascending order of the sink's own paging.
+    pub rows: Vec<Row>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A place where read models are kept.
+///
+/// - **Order**: the caller has at most one request in flight per key; between requests for one key it awaits the answer or a fence.
+/// - **Duplicates**: every write is the whole value and versioned, so a repeated batch changes nothing.
+/// - **Durability**: `Ok` from [`Sink::write`] means that the sink has acknowledged; nothing else moves a watermark.
+/// - **Cancellation**: dropping a future leaves the outcome unknown; [`Sink::fence`] comes before the next write.
+/// - **Deletes** of absent keys succeed.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// The form of the documents that it takes.
+    fn form(&self) -> DocumentForm;
+
+    /// When writes are visible.
+    fn visibility(&self) -> Visibility;
+
+    /// How many writers it wants.
+    fn writer_scope(&self) -> WriterScope;
+
+    /// How many bytes of documents one batch should hold at most.
+    fn batch_bytes_max(&self) -> usize;
+
+    /// Checks reachability, rights and settings; warnings that do not stop it are returned.
+    async fn check(&self) -> Result<Vec<String>, SinkError>;
+
+    /// Creates what is missing for these views (index and alias, table, schema) and nothing else. Idempotent.
+    /// Refuses a place that holds somebody else's data.
+    async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError>;
+
+    /// Makes sure that no request of an earlier connection or process life can take effect any more.
+    async fn fence(&self) -> Result<Fence, SinkError>;
+
+    /// This instance's marker, if the sink has one.
+    async fn read_marker(&self) -> Result<Option<Marker>, SinkError>;
+
+    /// Replaces the marker. Refused with [`SinkError::Fenced`] where another owner epoch of the same instance has taken over.
+    async fn write_marker(&self, marker: &Marker) -> Result<(), SinkError>;
+
+    /// Applies a batch. The outcomes are by view and write, in the batch's order.
+    async fn write(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError>;
+
+    /// Makes everything acknowledged for this target visible.
+    async fn refresh(&self, target: usize) -> Result<(), SinkError>;
+
+    /// Everything the sink holds for this view, page by page (`after` is a page's `next`). Not a snapshot.
+    async fn read_page(
+        &self,
+        target: usize,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page, SinkError>;
+
+    /// These keys as the sink has them now; absent ones are left out.
+    async fn read_keys(&self, target: usize, keys: &[Arc<str>]) -> Result<Vec<Row>, SinkError>;
+
+    /// Removes what readside created here for these views, and the marker.
+    async fn drop_all(&self, targets: &[ViewTarget]) -> Result<(), SinkError>;
+}

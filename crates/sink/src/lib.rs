@@ -1,0 +1,8 @@
+//! The contract of a sink, per-item outcomes, and the conformance suite.
+
+mod contract;
+
+pub use contract::{
+    Batch, DeadReason, Fence, Marker, Outcome, Page, Row, Sink, SinkError, TargetColumn,
+    ViewTarget, ViewWatermark, ViewWrites, Visibility, Write, WriterScope,
+};

@@ -1,0 +1,1 @@
+//! The sinks: Elasticsearch and OpenSearch, Redis, Postgres.

@@ -1,0 +1,1 @@
+//! The Postgres source: replication connection, publication, slot, snapshot copy, catalog, checks.

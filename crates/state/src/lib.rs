@@ -1,0 +1,1 @@
+//! Local state: rows, indexes, accumulators, pending keys and the position, in one atomic commit.

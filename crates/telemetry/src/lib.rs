@@ -1,0 +1,1 @@
+//! Metric names, the registry and its exporter, tracing set-up.
