@@ -1,6 +1,7 @@
 //! Aggregates that can subtract, and aggregates that collect.
 
 use readside_expr::Expr;
+use readside_pgtype::Type;
 
 /// One aggregate function for fixed argument types.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub enum AggFunc {
 pub struct SortKey {
     /// What to sort by.
     pub expr: Expr,
+    /// Its type, for order and canonical equality.
+    pub ty: Type,
     /// DESC.
     pub descending: bool,
     /// NULLS FIRST (resolved: Postgres' default is last for ASC, first for DESC).
@@ -28,6 +31,8 @@ pub struct AggCall {
     pub func: AggFunc,
     /// Its arguments, coerced.
     pub args: Vec<Expr>,
+    /// Their types, after coercion.
+    pub arg_types: Vec<Type>,
     /// DISTINCT.
     pub distinct: bool,
     /// ORDER BY inside the call.

@@ -180,6 +180,8 @@ pub struct Query {
     pub having: Vec<Expr>,
     /// The output list.
     pub select: Vec<Expr>,
+    /// Its types.
+    pub types: Vec<Type>,
     /// DISTINCT of a nested query.
     pub distinct: Distinct,
     /// ORDER BY of a nested query. Ties are broken by the input's key.
@@ -198,7 +200,7 @@ pub enum Distinct {
     /// DISTINCT over the whole output list.
     All,
     /// DISTINCT ON these.
-    On(Vec<Expr>),
+    On(Vec<(Expr, Type)>),
 }
 
 /// GROUP BY of a nested query.
@@ -208,6 +210,8 @@ pub struct Grouping {
     pub occ: OccId,
     /// The keys; empty for an aggregate over all rows (one row, always).
     pub keys: Vec<Expr>,
+    /// Their types.
+    pub key_types: Vec<Type>,
     /// The aggregates.
     pub aggregates: Vec<AggCall>,
 }
@@ -295,6 +299,7 @@ impl Query {
             group: None,
             having: Vec::new(),
             select: Vec::new(),
+            types: Vec::new(),
             distinct: Distinct::No,
             order: Vec::new(),
             limit: None,
