@@ -1,0 +1,162 @@
+//! The harness itself: servers start, break, come back and go away.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use readside_tests::postgres::Postgres;
+use readside_tests::proxy::{Fault, Proxy};
+use readside_tests::redis::Redis;
+use readside_tests::search::OpenSearch;
+
+#[tokio::test]
+async fn postgres_keeps_its_data_over_a_crash_and_a_restart() {
+    for version in [15, 18] {
+        let mut server = Postgres::start(version, &[("work_mem", "5MB")])
+            .await
+            .unwrap();
+        let url = server.create_database("one").await.unwrap();
+        let client = readside_tests::postgres::connect(&url).await.unwrap();
+        let row = client
+            .query_one(
+                "SELECT current_setting('wal_level'), current_setting('work_mem'), current_setting('lc_collate', true), \
+                 pg_encoding_to_char(encoding), datcollate, current_setting('server_version_num')::int / 10000
+                 FROM pg_database WHERE datname = current_database()",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, &str>(0), "logical");
+        assert_eq!(row.get::<_, &str>(1), "5MB");
+        assert_eq!(row.get::<_, &str>(3), "UTF8");
+        assert_eq!(row.get::<_, &str>(4), "C.UTF-8");
+        assert_eq!(row.get::<_, i32>(5), i32::try_from(version).unwrap());
+        client
+            .batch_execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+            .await
+            .unwrap();
+        server.crash().await.unwrap();
+        assert!(client.simple_query("SELECT 1").await.is_err());
+        server.restart().await.unwrap();
+        let client = server.client("one").await.unwrap();
+        assert_eq!(
+            client.query("SELECT id FROM t", &[]).await.unwrap().len(),
+            1
+        );
+        server.stop_fast().await.unwrap();
+        assert!(server.admin_client().await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_postgres_answers_again_when_it_goes_on() {
+    let mut server = Postgres::start(15, &[]).await.unwrap();
+    let client = server.admin_client().await.unwrap();
+    server.sigstop().unwrap();
+    let query = client.simple_query("SELECT 1");
+    tokio::pin!(query);
+    let stalled = tokio::time::timeout(Duration::from_millis(300), &mut query).await;
+    assert!(stalled.is_err());
+    server.sigcont().unwrap();
+    query.await.unwrap();
+}
+
+#[tokio::test]
+async fn redis_keeps_its_data_over_a_restart() {
+    let mut server = Redis::start().await.unwrap();
+    let mut connection = server.connection().await.unwrap();
+    redis::cmd("SET")
+        .arg("k")
+        .arg("v")
+        .query_async::<()>(&mut connection)
+        .await
+        .unwrap();
+    server.stop().await.unwrap();
+    assert!(server.connection().await.is_err());
+    server.restart().await.unwrap();
+    let mut connection = server.connection().await.unwrap();
+    let value: String = redis::cmd("GET")
+        .arg("k")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(value, "v");
+    server.crash().await.unwrap();
+    server.restart().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_users_share_one_search_node() {
+    let (one, two) = tokio::join!(OpenSearch::shared(), OpenSearch::shared());
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.url(), two.url());
+    assert_ne!(one.prefix(), two.prefix());
+    let index = format!("/{}a", one.prefix());
+    let (status, body) = one
+        .request(reqwest::Method::PUT, &index, Some("{}".to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(status, 200, "{body}");
+    two.clear().await.unwrap();
+    let (status, _) = one
+        .request(reqwest::Method::GET, &index, None)
+        .await
+        .unwrap();
+    assert_eq!(status, 200);
+    one.clear().await.unwrap();
+    let (status, _) = one
+        .request(reqwest::Method::GET, &index, None)
+        .await
+        .unwrap();
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn the_proxy_breaks_open_connections_as_told() {
+    let server = Redis::start().await.unwrap();
+    let proxy = Proxy::start(server.port()).await.unwrap();
+    let url = proxy.url(&server.url(), server.port());
+    let mut connection = readside_tests::redis::connect(&url).await.unwrap();
+    let ping = redis::cmd("PING");
+    ping.query_async::<String>(&mut connection).await.unwrap();
+    assert!(proxy.to_upstream_bytes() > 0);
+
+    proxy.set(Fault::Delay(Duration::from_millis(100)));
+    let start = Instant::now();
+    ping.query_async::<String>(&mut connection).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(200));
+
+    proxy.set(Fault::BlackHole);
+    let mut other = connection.clone();
+    let stalled =
+        tokio::spawn(async move { redis::cmd("PING").query_async::<String>(&mut other).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!stalled.is_finished());
+    proxy.set(Fault::Pass);
+    stalled.await.unwrap().unwrap();
+
+    proxy.set(Fault::Reset);
+    assert!(ping.query_async::<String>(&mut connection).await.is_err());
+    assert!(readside_tests::redis::connect(&url).await.is_err());
+
+    proxy.set(Fault::Pass);
+    let mut connection = readside_tests::redis::connect(&url).await.unwrap();
+    proxy.set(Fault::CutAfter(20));
+    let set = redis::cmd("SET").arg("key").arg("x".repeat(100)).to_owned();
+    assert!(set.query_async::<String>(&mut connection).await.is_err());
+    let mut direct = server.connection().await.unwrap();
+    let kept: Option<String> = redis::cmd("GET")
+        .arg("key")
+        .query_async(&mut direct)
+        .await
+        .unwrap();
+    assert_eq!(kept, None);
+}
+
+#[tokio::test]
+async fn ports_are_not_given_twice() {
+    let ports: Vec<_> = (0..50)
+        .map(|_| readside_tests::Port::take().unwrap())
+        .collect();
+    let numbers: std::collections::BTreeSet<u16> = ports.iter().map(|p| p.number()).collect();
+    assert_eq!(numbers.len(), 50);
+}
