@@ -1,1 +1,21 @@
 //! The Postgres source: replication connection, publication, slot, snapshot copy, catalog, checks.
+//!
+//! In: a connection string, the tables that views read, the names of one publication and one slot.
+//! Out: the catalog, exact copies at a known position, the stream of changes, and what is wrong with the source.
+//!
+//! Always: nothing here alters the application's schema, blocks it for longer than a stated time, or makes its writes fail;
+//! no position is confirmed that this server did not send.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod config;
+mod error;
+mod socket;
+mod sql;
+pub mod tls;
+
+pub use config::{
+    ConfigError, Environment, Host, RootCertificates, Secret, SourceConfig, SslMode,
+};
+pub use error::{Remedy, ServerError, SourceError};
+pub use sql::{SqlClient, cancel, connect_sql};
