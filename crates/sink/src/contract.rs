@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct ViewTarget {
     /// The view.
     pub view: String,
-    /// The index, the table, or the key template (`order:{id}`; `<view>:` and the key text by default), by the sink's type.
+    /// The index, the table, or the key template (`order:{id}`), by the sink's type. Empty: the view's name, or `<view>:`
+    /// and the key text.
     pub location: String,
     /// Output columns in order: name, type, modifier, proven NOT NULL.
     pub columns: Vec<TargetColumn>,
@@ -178,7 +179,7 @@ pub struct Row {
 /// A page of a sink's content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// Rows in ascending order of the sink's own paging.
+    /// Rows, in the order of the sink's own paging.
     pub rows: Vec<Row>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<String>,
@@ -218,7 +219,9 @@ pub trait Sink: Send + Sync {
     /// This instance's marker, if the sink has one.
     async fn read_marker(&self) -> Result<Option<Marker>, SinkError>;
 
-    /// Replaces the marker. Refused with [`SinkError::Fenced`] where another owner epoch of the same instance has taken over.
+    /// Replaces the marker. The first write in the life of this object takes it over, unless it was read before and has
+    /// changed since. Later ones are refused with [`SinkError::Fenced`] where another owner epoch has taken over, and with
+    /// [`SinkError::Lost`] where the marker is gone or older than what we wrote: read it and act on it, then write.
     async fn write_marker(&self, marker: &Marker) -> Result<(), SinkError>;
 
     /// Applies a batch. The outcomes are by view and write, in the batch's order.
@@ -227,7 +230,8 @@ pub trait Sink: Send + Sync {
     /// Makes everything acknowledged for this target visible.
     async fn refresh(&self, target: usize) -> Result<(), SinkError>;
 
-    /// Everything the sink holds for this view, page by page (`after` is a page's `next`). Not a snapshot.
+    /// Everything the sink holds for this view, page by page (`after` is a page's `next`). Not a snapshot: a row that was there
+    /// all along comes at least once. A page may be empty before the end. After an error start again from the first page.
     async fn read_page(
         &self,
         target: usize,
@@ -238,6 +242,6 @@ pub trait Sink: Send + Sync {
     /// These keys as the sink has them now; absent ones are left out.
     async fn read_keys(&self, target: usize, keys: &[Arc<str>]) -> Result<Vec<Row>, SinkError>;
 
-    /// Removes what readside created here for these views, and the marker.
+    /// Removes what readside created here for these views (all generations), and the marker. What others own stays.
     async fn drop_all(&self, targets: &[ViewTarget]) -> Result<(), SinkError>;
 }

@@ -1,7 +1,9 @@
 //! The contract of a sink, per-item outcomes, and the conformance suite.
 
+mod claim;
 mod contract;
 
+pub use claim::{MarkerClaim, decode_marker, encode_marker};
 pub use contract::{
     Batch, DeadReason, Fence, Marker, Outcome, Page, Row, Sink, SinkError, TargetColumn,
     ViewTarget, ViewWatermark, ViewWrites, Visibility, Write, WriterScope,
