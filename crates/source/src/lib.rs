@@ -8,14 +8,22 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod authentication;
 mod config;
 mod error;
+mod replication;
 mod socket;
 mod sql;
+mod stream;
 pub mod tls;
+mod wire;
 
 pub use config::{
     ConfigError, Environment, Host, RootCertificates, Secret, SourceConfig, SslMode,
 };
 pub use error::{Remedy, ServerError, SourceError};
+pub use replication::{
+    ReplicationClient, SlotCreated, SlotKind, StreamOptions, Streaming, SystemIdentity, TimelineSwitch,
+};
+pub use stream::{Event, ReplicationStream};
 pub use sql::{SqlClient, cancel, connect_sql};
