@@ -212,7 +212,11 @@ struct LmdbView {
 impl LmdbView {
     /// LMDB's bounds for a range of our keys. The ends of the range may lie inside a bucket.
     fn bounds<'k>(lower: &'k [u8], upper: &'k [u8]) -> (Bound<&'k [u8]>, Bound<&'k [u8]>) {
-        let lower = Bound::Included(&lower[..lower.len().min(LONG)]);
+        // LMDB knows no empty key, not even to start from.
+        let lower = match &lower[..lower.len().min(LONG)] {
+            [] => Bound::Unbounded,
+            lower => Bound::Included(lower),
+        };
         let upper = if upper.len() > LONG {
             Bound::Included(&upper[..LONG])
         } else {
