@@ -1,1 +1,470 @@
-//! Placeholder.
+//! The real `readside` binary with a configuration of its own.
+//!
+//! In: a source, sinks and views. Out: a directory with `readside.toml` and the views' files, commands run in it, and the
+//! daemon, which can be killed at a failpoint or at any moment and started again on the same data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::child::{Child, Spec};
+use crate::{Port, Scratch, cache, http_client, place, setup, until};
+
+/// The binary: `READSIDE_BIN`, else the one of this build, brought up to date on the first call.
+pub fn binary() -> Result<PathBuf> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BINARY
+        .get_or_init(|| build().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
+
+fn build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("READSIDE_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    // `target/<profile>/xtask` or `target/<profile>/deps/<test>`.
+    let ours = std::env::current_exe().context("the path of this program")?;
+    let mut dir = ours.parent().context("the directory of this program")?;
+    if dir.ends_with("deps") {
+        dir = dir.parent().context("the target directory")?;
+    }
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "readside",
+            "--bin",
+            "readside",
+        ])
+        .current_dir(cache::workspace());
+    if dir.ends_with("release") {
+        cargo.arg("--release");
+    }
+    setup::run(&mut cargo)?;
+    let path = dir.join("readside");
+    if !path.is_file() {
+        bail!("no binary at `{}`", path.display());
+    }
+    Ok(path)
+}
+
+/// Where one view goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Into {
+    sink: String,
+    place: Option<(&'static str, String)>,
+}
+
+impl Into {
+    /// Into this sink, at the place that readside gives it.
+    #[must_use]
+    pub fn sink(sink: &str) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            place: None,
+        }
+    }
+
+    /// Into a Redis sink, under keys of this template.
+    #[must_use]
+    pub fn key(sink: &str, template: &str) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            place: Some(("key", template.to_owned())),
+        }
+    }
+
+    /// Into a search sink, under this alias.
+    #[must_use]
+    pub fn index(sink: &str, index: &str) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            place: Some(("index", index.to_owned())),
+        }
+    }
+
+    /// Into a Postgres sink, as this table.
+    #[must_use]
+    pub fn table(sink: &str, table: &str) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            place: Some(("table", table.to_owned())),
+        }
+    }
+
+    fn toml(&self) -> String {
+        match &self.place {
+            None => format!("{{ sink = {} }}", quoted(&self.sink)),
+            Some((what, place)) => {
+                format!(
+                    "{{ sink = {}, {what} = {} }}",
+                    quoted(&self.sink),
+                    quoted(place)
+                )
+            }
+        }
+    }
+}
+
+/// A TOML basic string. JSON's escapes are a subset of TOML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A directory with a configuration, views and data.
+#[derive(Debug)]
+pub struct Project {
+    scratch: Scratch,
+    admin: Port,
+    source: String,
+    extra: String,
+    sinks: String,
+    views: String,
+}
+
+impl Project {
+    /// One that reads from this database. Publication and slot are called `name`.
+    pub fn new(source_url: &str, name: &str) -> Result<Self> {
+        let scratch = Scratch::new("project")?;
+        fs::create_dir(scratch.path().join("views")).context("create `views`")?;
+        let project = Self {
+            scratch,
+            admin: Port::take()?,
+            source: format!(
+                "[source]\nurl = {}\npublication = {}\nslot = {}\n",
+                quoted(source_url),
+                quoted(name),
+                quoted(name)
+            ),
+            extra: String::new(),
+            sinks: String::new(),
+            views: String::new(),
+        };
+        project.write()?;
+        Ok(project)
+    }
+
+    /// Adds a Redis sink.
+    pub fn redis(&mut self, name: &str, url: &str) -> Result<&mut Self> {
+        self.sink(name, "redis", url, "")
+    }
+
+    /// Adds an Elasticsearch or OpenSearch sink.
+    pub fn search(&mut self, name: &str, url: &str) -> Result<&mut Self> {
+        self.sink(name, "elasticsearch", url, "")
+    }
+
+    /// Adds a Postgres sink.
+    pub fn postgres(&mut self, name: &str, url: &str, schema: &str) -> Result<&mut Self> {
+        self.sink(
+            name,
+            "postgres",
+            url,
+            &format!("schema = {}\n", quoted(schema)),
+        )
+    }
+
+    fn sink(&mut self, name: &str, kind: &str, url: &str, rest: &str) -> Result<&mut Self> {
+        self.sinks.push_str(&format!(
+            "\n[sinks.{name}]\ntype = {}\nurl = {}\n{rest}",
+            quoted(kind),
+            quoted(url)
+        ));
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Adds a view.
+    pub fn view(&mut self, name: &str, sql: &str, into: &[Into]) -> Result<&mut Self> {
+        self.set_view_sql(name, sql)?;
+        let into: Vec<String> = into.iter().map(Into::toml).collect();
+        self.views.push_str(&format!(
+            "\n[views.{name}]\nquery = \"views/{name}.sql\"\ninto = [{}]\n",
+            into.join(", ")
+        ));
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Writes a view's SQL anew.
+    pub fn set_view_sql(&self, name: &str, sql: &str) -> Result<()> {
+        let path = self
+            .scratch
+            .path()
+            .join("views")
+            .join(format!("{name}.sql"));
+        fs::write(&path, sql).with_context(|| format!("write `{}`", path.display()))
+    }
+
+    /// Appends TOML to the configuration.
+    pub fn extra(&mut self, toml: &str) -> Result<&mut Self> {
+        self.extra.push_str(toml);
+        self.write()?;
+        Ok(self)
+    }
+
+    fn write(&self) -> Result<()> {
+        let path = self.config();
+        let text = format!(
+            "{}\n[data]\ndir = \"data\"\n\n[admin]\nlisten = \"127.0.0.1:{}\"\n{}{}\n{}",
+            self.source,
+            self.admin.number(),
+            self.sinks,
+            self.views,
+            self.extra
+        );
+        fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))
+    }
+
+    /// The path of `readside.toml`.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.scratch.path().join("readside.toml")
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// The daemon's log, of all its runs.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.scratch.path().join("log")
+    }
+
+    /// The URL of the daemon's admin server.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin.number())
+    }
+
+    /// Runs a command to its end, at most for `limit`.
+    pub async fn command(&self, args: &[&str], limit: Duration) -> Result<Output> {
+        let binary = tokio::task::spawn_blocking(binary).await??;
+        let mut command = tokio::process::Command::new(binary);
+        command
+            .args(args)
+            .arg("--config")
+            .arg(self.config())
+            .current_dir(self.dir())
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(limit, command.output())
+            .await
+            .map_err(|_| {
+                anyhow!(
+                    "`readside {}` has not ended within {} s; the end of the daemon's log:\n{}",
+                    args.join(" "),
+                    limit.as_secs(),
+                    place::tail(&self.log(), 25)
+                )
+            })?
+            .context("run `readside`")?;
+        Ok(Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Starts the daemon, without waiting for anything.
+    pub async fn start(&self, env: &[(&str, &str)]) -> Result<Process> {
+        let program = tokio::task::spawn_blocking(binary).await??;
+        let child = Child::spawn(Spec {
+            name: "readside".to_owned(),
+            program,
+            args: vec!["run".into(), "--config".into(), self.config().into()],
+            env: env
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.into()))
+                .collect(),
+            cwd: self.dir().to_path_buf(),
+            log: self.log(),
+            as_server: false,
+            last_signal: libc::SIGKILL,
+            detached: false,
+        })?;
+        Ok(Process {
+            child,
+            admin_url: self.admin_url(),
+        })
+    }
+
+    /// Starts the daemon and waits until its admin server answers.
+    pub async fn run(&self) -> Result<Process> {
+        let mut process = self.start(&[]).await?;
+        process.wait_healthy().await?;
+        Ok(process)
+    }
+
+    /// Starts the daemon with a failpoint armed: it dies there, as by `kill -9`, the `nth` time that it gets there.
+    pub async fn run_to_failpoint(&self, failpoint: &str, nth: u32) -> Result<Process> {
+        self.start(&[("READSIDE_FAILPOINT", &format!("{failpoint}:{nth}"))])
+            .await
+    }
+
+    /// Waits until every view has reached, in every sink, what the source has now.
+    pub async fn wait_caught_up(&self, limit: Duration) -> Result<()> {
+        let output = self.command(&["wait"], limit).await?;
+        if output.code != Some(0) {
+            bail!(
+                "`readside wait` failed ({:?}): {}{}\nthe end of the daemon's log:\n{}",
+                output.code,
+                output.stdout,
+                output.stderr,
+                place::tail(&self.log(), 25)
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// The running daemon; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    admin_url: String,
+}
+
+impl Process {
+    /// Waits until the admin server answers.
+    pub async fn wait_healthy(&mut self) -> Result<()> {
+        let url = format!("{}/healthz", self.admin_url);
+        let client = http_client();
+        let mut dead = None;
+        until("readside's admin server", Duration::from_secs(30), || {
+            dead = self.child.check_running().err();
+            let request = dead.is_none().then(|| client.get(&url));
+            async move {
+                if let Some(request) = request {
+                    request.send().await?.error_for_status()?;
+                }
+                anyhow::Ok(())
+            }
+        })
+        .await?;
+        dead.map_or(Ok(()), Err)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.ended().is_none()
+    }
+
+    /// Fails with the end of its log if it has ended.
+    pub fn check_running(&mut self) -> Result<()> {
+        self.child.check_running()
+    }
+
+    /// `kill -9`.
+    pub async fn kill9(mut self) -> Result<()> {
+        if self.is_running() {
+            self.child.signal(libc::SIGKILL)?;
+        }
+        self.child.wait(Duration::from_secs(10)).await?;
+        Ok(())
+    }
+
+    /// Asks it to end (`SIGTERM`) and answers with its exit code.
+    pub async fn stop(mut self) -> Result<Option<i32>> {
+        self.child.signal(libc::SIGTERM)?;
+        Ok(self.child.wait(Duration::from_secs(20)).await?.code())
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(mut self, limit: Duration) -> Result<ExitStatus> {
+        self.child.wait(limit).await
+    }
+
+    /// Stops the process as it is (`SIGSTOP`).
+    pub fn sigstop(&mut self) -> Result<()> {
+        self.child.signal(libc::SIGSTOP)
+    }
+
+    /// Lets it go on after [`sigstop`](Self::sigstop).
+    pub fn sigcont(&mut self) -> Result<()> {
+        self.child.signal(libc::SIGCONT)
+    }
+
+    /// Status and body of a GET on the admin server.
+    pub async fn get(&self, path: &str) -> Result<(u16, String)> {
+        let response = http_client()
+            .get(format!("{}{path}", self.admin_url))
+            .send()
+            .await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// The sum of a metric's series whose labels contain each of `labels` (`view="a"`); `None` if there is none.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<Option<f64>> {
+        let (_, text) = self.get("/metrics").await?;
+        Ok(sum_of(&text, name, labels))
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(&path).with_context(|| format!("read `{path}`"))?;
+        let kib: u64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next())
+            .context("no VmRSS")?
+            .parse()
+            .context("VmRSS")?;
+        Ok(kib * 1024)
+    }
+}
+
+/// The sum of a metric's series in Prometheus' text format whose labels contain each of `labels`.
+#[must_use]
+pub fn sum_of(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let mut sum = None;
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix(name) else {
+            continue;
+        };
+        if !rest.starts_with(['{', ' ']) || !labels.iter().all(|label| rest.contains(label)) {
+            continue;
+        }
+        let value = rest
+            .rsplit_once(['}', ' '])
+            .and_then(|(_, value)| value.trim().parse::<f64>().ok());
+        if let Some(value) = value {
+            *sum.get_or_insert(0.0) += value;
+        }
+    }
+    sum
+}

@@ -160,3 +160,67 @@ async fn ports_are_not_given_twice() {
     let numbers: std::collections::BTreeSet<u16> = ports.iter().map(|p| p.number()).collect();
     assert_eq!(numbers.len(), 50);
 }
+
+#[tokio::test]
+async fn the_oracle_reads_the_same_documents_from_every_store() {
+    use readside_tests::oracle;
+    let (postgres, redis, search) = tokio::join!(
+        Postgres::start(15, &[]),
+        Redis::start(),
+        OpenSearch::shared()
+    );
+    let (postgres, redis, search) = (postgres.unwrap(), redis.unwrap(), search.unwrap());
+    let client = postgres.admin_client().await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE t AS SELECT i AS id, i / 7.0 AS n, 'naïve ' || i AS s FROM generate_series(1, 1500) i;
+             CREATE SCHEMA r; CREATE TABLE r.t AS SELECT *, id::text AS _key FROM t",
+        )
+        .await
+        .unwrap();
+    let sql = "SELECT * FROM t -- all of it";
+    let source = oracle::source(&postgres.url(), sql).await.unwrap();
+    assert_eq!(source.len(), 1500);
+    let table = oracle::table(&postgres.url(), "r", "t").await.unwrap();
+    let rules = oracle::Rules {
+        key: &["id"],
+        unordered_arrays: false,
+    };
+    oracle::compare(&source, &table, rules)
+        .unwrap()
+        .check("table")
+        .unwrap();
+
+    let mut connection = redis.connection().await.unwrap();
+    let index = format!("{}t", search.prefix());
+    let mut bulk = String::new();
+    for (i, document) in source.iter().enumerate() {
+        redis::cmd("SET")
+            .arg(format!("t:{i}"))
+            .arg(document)
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap();
+        bulk.push_str(&format!("{{\"index\":{{\"_id\":\"{i}\"}}}}\n{document}\n"));
+    }
+    let (status, _) = search
+        .request(
+            reqwest::Method::POST,
+            &format!("/{index}/_bulk"),
+            Some(bulk),
+        )
+        .await
+        .unwrap();
+    assert_eq!(status, 200);
+    for stored in [
+        oracle::redis(&redis.url(), "t:*").await.unwrap(),
+        oracle::search(search.url(), &index).await.unwrap(),
+    ] {
+        let difference = oracle::compare(&source, &stored, rules).unwrap();
+        difference.check("store").unwrap();
+        assert_eq!(difference.sink_documents, 1500);
+    }
+    let absent = oracle::search(search.url(), "absent").await.unwrap();
+    assert!(absent.is_empty());
+    search.clear().await.unwrap();
+}
