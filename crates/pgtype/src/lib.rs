@@ -6,23 +6,33 @@
 //!
 //! Always: pure; no clock, no locale, no I/O.
 
+mod codec;
+pub mod datetime;
+mod error;
+mod float;
+mod input;
+pub mod jsonb;
+mod key;
+mod nested;
+mod numeric;
+mod oid;
+mod order;
+mod output;
 mod types;
 mod value;
 
+pub use codec::{
+    CorruptValue, Decoder, decode_value, decode_value_prefix, encode_value, put_varint, put_zigzag,
+};
+pub use datetime::Interval;
+pub use error::{ParseError, ValueError};
+pub use float::{parse_float4, parse_float8, write_float4, write_float8};
+pub use input::{pad_bpchar, parse_input, parse_value};
+pub use jsonb::{Json, canonical_jsonb, write_json, write_jsonb};
+pub use key::{encode_key, encode_key_desc, skip_key};
+pub use numeric::{Numeric, numeric_typmod};
+pub use oid::{TypeCategory, format_type};
+pub use order::{compare, compare_typed};
+pub use output::{key_text, write_output, write_text};
 pub use types::{DomainType, EnumType, OtherType, RecordType, Type};
 pub use value::{Array, EnumLabel, Value};
-
-/// Placeholder shape, replaced by `numeric.rs`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Numeric;
-
-/// `interval`: months, days and microseconds are kept apart, as Postgres does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Interval {
-    /// Months.
-    pub months: i32,
-    /// Days.
-    pub days: i32,
-    /// Microseconds.
-    pub micros: i64,
-}
