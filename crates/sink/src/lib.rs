@@ -1,6 +1,8 @@
 //! The contract of a sink, per-item outcomes, and the conformance suite.
 
 mod claim;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contract;
 
 pub use claim::{MarkerClaim, decode_marker, encode_marker};
