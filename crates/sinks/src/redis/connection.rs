@@ -4,11 +4,12 @@
 //!
 //! Always: at most one connection is in use. Before a new one is used, every other connection to this database under our name
 //! has been killed, so nothing that was sent earlier can still take effect; on one connection commands take effect in the
-//! order they were sent. So a fence is a round trip on the connection in use, or a new connection.
+//! order they were sent. So a fence is a round trip on the connection in use, or a new connection. A process whose marker
+//! another owner has taken over gets no new connection, and kills nobody's.
 
 use std::time::Duration;
 
-use readside_sink::SinkError;
+use readside_sink::{MarkerClaim, SinkError};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, Value, cmd};
 use tokio::sync::Mutex;
@@ -24,6 +25,8 @@ pub(super) struct Connections {
     client: Client,
     db: i64,
     name: String,
+    pub(super) marker_key: String,
+    pub(super) claim: MarkerClaim,
     current: Mutex<Current>,
 }
 
@@ -45,11 +48,13 @@ pub(super) struct Live {
 }
 
 impl Connections {
-    pub(super) fn new(client: Client, db: i64, instance: &str) -> Connections {
+    pub(super) fn new(client: Client, db: i64, instance: &str, owner_epoch: &str) -> Connections {
         Connections {
             client,
             db,
             name: format!("readside/{instance}"),
+            marker_key: format!("readside:{instance}:marker"),
+            claim: MarkerClaim::new(owner_epoch),
             current: Mutex::new(Current::default()),
         }
     }
@@ -158,6 +163,12 @@ impl Connections {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(|error| sink_error(&error))?;
+        let marker: Option<String> =
+            call(&mut connection, cmd("GET").arg(&self.marker_key)).await?;
+        // Whether it is gone or went back is for whoever reads it.
+        if let Err(SinkError::Fenced(reason)) = self.claim.judge(marker.as_deref()) {
+            return Err(SinkError::Fenced(reason));
+        }
         let id: i64 = call(&mut connection, cmd("CLIENT").arg("ID")).await?;
         let _: Value = call(
             &mut connection,

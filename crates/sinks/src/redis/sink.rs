@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use readside_model::{Body, DocumentForm};
 use readside_sink::{
-    Batch, DeadReason, Fence, Marker, MarkerClaim, Outcome, Page, Row, Sink, SinkError, ViewTarget,
-    ViewWrites, Visibility, WriterScope, decode_marker, encode_marker,
+    Batch, DeadReason, Fence, Marker, Outcome, Page, Row, Sink, SinkError, ViewTarget, ViewWrites,
+    Visibility, WriterScope, decode_marker, encode_marker,
 };
 use redis::{FromRedisValue, Pipeline, RedisError, Value, cmd};
 use serde::de::IgnoredAny;
@@ -39,9 +39,7 @@ const MARKER_SCRIPT: &str = "local now = redis.call('GET', KEYS[1]) \
 /// A Redis or Valkey that is not a Cluster.
 pub(crate) struct RedisSink {
     connections: Connections,
-    marker_key: String,
     instance: String,
-    claim: MarkerClaim,
     targets: RwLock<Arc<Vec<Place>>>,
 }
 
@@ -60,10 +58,8 @@ impl RedisSink {
     ) -> Result<RedisSink, SinkError> {
         let (client, db) = config.client()?;
         Ok(RedisSink {
-            connections: Connections::new(client, db, instance),
-            marker_key: format!("readside:{instance}:marker"),
+            connections: Connections::new(client, db, instance, owner_epoch),
             instance: instance.to_owned(),
-            claim: MarkerClaim::new(owner_epoch),
             targets: RwLock::new(Arc::new(Vec::new())),
         })
     }
@@ -308,7 +304,13 @@ impl Sink for RedisSink {
         // The marker is written by a script; a user without that right is better told now.
         let script = "return redis.call('GET', KEYS[1])";
         self.connections
-            .query(&live, cmd("EVAL").arg(script).arg(1).arg(&self.marker_key))
+            .query(
+                &live,
+                cmd("EVAL")
+                    .arg(script)
+                    .arg(1)
+                    .arg(&self.connections.marker_key),
+            )
             .await?;
         let mut warnings = Vec::new();
         let policy = field("maxmemory_policy");
@@ -366,11 +368,11 @@ impl Sink for RedisSink {
         let live = self.connections.live().await?;
         let reply = self
             .connections
-            .query(&live, cmd("GET").arg(&self.marker_key))
+            .query(&live, cmd("GET").arg(&self.connections.marker_key))
             .await?;
         let text: Option<String> = convert(reply)?;
         let marker = text.as_deref().map(decode_marker).transpose()?;
-        self.claim.seen(text.as_deref());
+        self.connections.claim.seen(text.as_deref());
         Ok(marker)
     }
 
@@ -380,13 +382,13 @@ impl Sink for RedisSink {
         command
             .arg(MARKER_SCRIPT)
             .arg(1)
-            .arg(&self.marker_key)
+            .arg(&self.connections.marker_key)
             .arg(&text);
-        for accepted in self.claim.accepted().unwrap_or_default() {
+        for accepted in self.connections.claim.accepted().unwrap_or_default() {
             command.arg(accepted.unwrap_or_default());
         }
         let live = self.connections.live().await?;
-        self.claim.attempted(&text);
+        self.connections.claim.attempted(&text);
         let reply = self.connections.query(&live, &command).await?;
         let (written, stored) = match reply {
             Value::Array(values) => {
@@ -402,12 +404,12 @@ impl Sink for RedisSink {
             }
         };
         if !written {
-            self.claim.judge(stored.as_deref())?;
+            self.connections.claim.judge(stored.as_deref())?;
             return Err(SinkError::Unavailable(
                 "the marker changed meanwhile".to_owned(),
             ));
         }
-        self.claim.written(&text);
+        self.connections.claim.written(&text);
         Ok(())
     }
 
@@ -502,9 +504,9 @@ impl Sink for RedisSink {
             self.drop_place(&live, &place).await?;
         }
         self.connections
-            .query(&live, cmd("DEL").arg(&self.marker_key))
+            .query(&live, cmd("DEL").arg(&self.connections.marker_key))
             .await?;
-        self.claim.seen(None);
+        self.connections.claim.seen(None);
         tracing::info!(instance = %self.instance, "removed the read models from Redis");
         Ok(())
     }
