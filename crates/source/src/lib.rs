@@ -9,8 +9,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod authentication;
+mod catalog;
 mod config;
 mod error;
+mod identity;
+mod quote;
 mod replication;
 mod socket;
 mod sql;
@@ -18,10 +21,14 @@ mod stream;
 pub mod tls;
 mod wire;
 
+pub use catalog::{
+    AttributeFingerprint, TableChange, TableFingerprint, enum_labels, load_catalog, table_fingerprints,
+};
 pub use config::{
     ConfigError, Environment, Host, RootCertificates, Secret, SourceConfig, SslMode,
 };
 pub use error::{Remedy, ServerError, SourceError};
+pub use identity::{IdentityProblem, RelationIdentity};
 pub use replication::{
     ReplicationClient, SlotCreated, SlotKind, StreamOptions, Streaming, SystemIdentity, TimelineSwitch,
 };
