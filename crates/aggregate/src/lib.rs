@@ -1,42 +1,18 @@
 //! Aggregates that can subtract, and aggregates that collect.
+//!
+//! In: a function by name and argument types; the argument values of a group's rows. Out: the value that Postgres gives.
+//!
+//! Always: pure. [`Accumulator`]s hold what can be taken back; everything else is [`collect`]ed from an ordered list of rows.
 
-use readside_expr::Expr;
-use readside_pgtype::Type;
+mod accumulator;
+mod call;
+mod collect;
+mod float_sum;
+mod function;
+mod numeric_sum;
+mod spread;
 
-/// One aggregate function for fixed argument types.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum AggFunc {
-    /// `count(*)`
-    CountStar,
-}
-
-/// One `ORDER BY` item.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SortKey {
-    /// What to sort by.
-    pub expr: Expr,
-    /// Its type, for order and canonical equality.
-    pub ty: Type,
-    /// DESC.
-    pub descending: bool,
-    /// NULLS FIRST (resolved: Postgres' default is last for ASC, first for DESC).
-    pub nulls_first: bool,
-}
-
-/// A call of an aggregate in a query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AggCall {
-    /// Which.
-    pub func: AggFunc,
-    /// Its arguments, coerced.
-    pub args: Vec<Expr>,
-    /// Their types, after coercion.
-    pub arg_types: Vec<Type>,
-    /// DISTINCT.
-    pub distinct: bool,
-    /// ORDER BY inside the call.
-    pub order: Vec<SortKey>,
-    /// FILTER (WHERE …).
-    pub filter: Option<Expr>,
-}
+pub use accumulator::Accumulator;
+pub use call::{AggCall, SortKey};
+pub use collect::collect;
+pub use function::{AggFunc, ResolvedAgg, Spread, is_aggregate, resolve};

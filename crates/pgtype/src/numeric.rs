@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use num_bigint::{BigInt, Sign};
-use num_traits::{Signed, ToPrimitive, Zero};
+use num_traits::{Signed, ToPrimitive};
 
 use crate::ValueError;
 
@@ -601,7 +601,7 @@ impl Numeric {
         }
     }
 
-    /// Square root (22P..-free): the scale that Postgres selects.
+    /// Square root, at the scale that Postgres selects.
     ///
     /// # Errors
     /// 2201F for a negative argument.
@@ -623,24 +623,22 @@ impl Numeric {
     }
 
     /// Square root of a non-negative finite value, correctly rounded to `scale` decimals.
-    pub(crate) fn sqrt_at_scale(&self, scale: u16) -> Numeric {
+    #[must_use]
+    pub fn sqrt_at_scale(&self, scale: u16) -> Numeric {
         let Some((unscaled, own)) = self.to_parts() else {
             return self.clone();
         };
         // floor(sqrt(value * 10^(2*scale))), then round by comparing with (root + 1/2)^2.
         let exponent = 2 * i64::from(scale) - i64::from(own);
         let power = pow10(u32::try_from(exponent.abs()).unwrap_or(0));
-        let (scaled, exact) = if exponent >= 0 {
-            (unscaled * power, true)
+        let scaled = if exponent >= 0 {
+            unscaled * power
         } else {
-            let q = &unscaled / &power;
-            let exact = (&q * &power) == unscaled;
-            (q, exact)
+            unscaled / power
         };
         let root = scaled.sqrt();
         // (root + 1/2)^2 = root^2 + root + 1/4
         let half = &root * &root + &root;
-        let _ = exact;
         let root = if scaled > half { root + 1 } else { root };
         Numeric::from_parts(root, scale)
     }
@@ -938,12 +936,6 @@ impl From<i64> for Numeric {
 }
 
 impl Numeric {
-    /// Whether the unscaled integer is zero, as BigInt sees it; for accumulators that hold parts.
-    #[must_use]
-    pub fn parts_are_zero(unscaled: &BigInt) -> bool {
-        unscaled.is_zero()
-    }
-
     /// A finite value as i128 parts where they fit.
     #[must_use]
     pub fn to_i128_parts(&self) -> Option<(i128, u16)> {
