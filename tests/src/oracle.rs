@@ -86,6 +86,38 @@ pub async fn redis(url: &str, pattern: &str) -> Result<Vec<String>> {
     Ok(documents)
 }
 
+/// One of the keys that match a pattern, with its value.
+pub async fn redis_one(
+    server: &crate::redis::Redis,
+    pattern: &str,
+) -> Result<Option<(String, String)>> {
+    let mut connection = server.connection().await?;
+    let mut cursor = 0_u64;
+    loop {
+        let (next, page): (u64, Vec<String>) = redis::cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(100)
+            .query_async(&mut connection)
+            .await?;
+        for key in page {
+            let value: Option<String> = redis::cmd("GET")
+                .arg(&key)
+                .query_async(&mut connection)
+                .await?;
+            if let Some(value) = value {
+                return Ok(Some((key, value)));
+            }
+        }
+        cursor = next;
+        if cursor == 0 {
+            return Ok(None);
+        }
+    }
+}
+
 /// The `_source` of all documents of an index or alias, as the node's bytes; refreshed first. An index that isn't there is
 /// empty.
 pub async fn search(url: &str, index: &str) -> Result<Vec<String>> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::child::{Child, Spec};
+use crate::oracle::{self, Difference, Rules};
 use crate::{Port, Scratch, cache, http_client, place, setup, until};
 
 /// The binary: `READSIDE_BIN`, else the one of this build, brought up to date on the first call.
@@ -118,15 +119,55 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Store {
+    Redis,
+    Search,
+    Postgres { schema: String },
+}
+
+#[derive(Debug)]
+struct Sink {
+    name: String,
+    store: Store,
+    /// As readside reaches it.
+    url: String,
+    /// As the oracle reaches it.
+    direct_url: String,
+}
+
+#[derive(Debug)]
+struct View {
+    name: String,
+    sql: String,
+    into: Vec<Into>,
+    key: Vec<String>,
+    unordered_arrays: bool,
+}
+
+/// What a comparison of one view in one sink found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The view.
+    pub view: String,
+    /// The sink.
+    pub sink: String,
+    /// What differs.
+    pub difference: Difference,
+}
+
 /// A directory with a configuration, views and data.
 #[derive(Debug)]
 pub struct Project {
     scratch: Scratch,
     admin: Port,
-    source: String,
+    binary: Option<PathBuf>,
+    source_url: String,
+    direct_source_url: String,
+    name: String,
     extra: String,
-    sinks: String,
-    views: String,
+    sinks: Vec<Sink>,
+    views: Vec<View>,
 }
 
 impl Project {
@@ -137,70 +178,108 @@ impl Project {
         let project = Self {
             scratch,
             admin: Port::take()?,
-            source: format!(
-                "[source]\nurl = {}\npublication = {}\nslot = {}\n",
-                quoted(source_url),
-                quoted(name),
-                quoted(name)
-            ),
+            binary: None,
+            source_url: source_url.to_owned(),
+            direct_source_url: source_url.to_owned(),
+            name: name.to_owned(),
             extra: String::new(),
-            sinks: String::new(),
-            views: String::new(),
+            sinks: Vec::new(),
+            views: Vec::new(),
         };
         project.write()?;
         Ok(project)
     }
 
+    /// Lets readside reach the source by another URL than the oracle does: a proxy's, another role's.
+    pub fn source_by(&mut self, url: &str) -> Result<&mut Self> {
+        self.source_url = url.to_owned();
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Runs this binary instead of the one of this build.
+    pub fn use_binary(&mut self, path: &Path) -> &mut Self {
+        self.binary = Some(path.to_path_buf());
+        self
+    }
+
     /// Adds a Redis sink.
     pub fn redis(&mut self, name: &str, url: &str) -> Result<&mut Self> {
-        self.sink(name, "redis", url, "")
+        self.sink(name, Store::Redis, url)
     }
 
     /// Adds an Elasticsearch or OpenSearch sink.
     pub fn search(&mut self, name: &str, url: &str) -> Result<&mut Self> {
-        self.sink(name, "elasticsearch", url, "")
+        self.sink(name, Store::Search, url)
     }
 
     /// Adds a Postgres sink.
     pub fn postgres(&mut self, name: &str, url: &str, schema: &str) -> Result<&mut Self> {
-        self.sink(
-            name,
-            "postgres",
-            url,
-            &format!("schema = {}\n", quoted(schema)),
-        )
+        let schema = schema.to_owned();
+        self.sink(name, Store::Postgres { schema }, url)
     }
 
-    fn sink(&mut self, name: &str, kind: &str, url: &str, rest: &str) -> Result<&mut Self> {
-        self.sinks.push_str(&format!(
-            "\n[sinks.{name}]\ntype = {}\nurl = {}\n{rest}",
-            quoted(kind),
-            quoted(url)
-        ));
+    fn sink(&mut self, name: &str, store: Store, url: &str) -> Result<&mut Self> {
+        self.sinks.push(Sink {
+            name: name.to_owned(),
+            store,
+            url: url.to_owned(),
+            direct_url: url.to_owned(),
+        });
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Lets readside reach a sink by another URL than the oracle does: a proxy's.
+    pub fn sink_by(&mut self, name: &str, url: &str) -> Result<&mut Self> {
+        let sink = self.sinks.iter_mut().find(|sink| sink.name == name);
+        url.clone_into(&mut sink.with_context(|| format!("no sink `{name}`"))?.url);
         self.write()?;
         Ok(self)
     }
 
     /// Adds a view.
     pub fn view(&mut self, name: &str, sql: &str, into: &[Into]) -> Result<&mut Self> {
-        self.set_view_sql(name, sql)?;
-        let into: Vec<String> = into.iter().map(Into::toml).collect();
-        self.views.push_str(&format!(
-            "\n[views.{name}]\nquery = \"views/{name}.sql\"\ninto = [{}]\n",
-            into.join(", ")
-        ));
+        self.views.push(View {
+            name: name.to_owned(),
+            sql: sql.to_owned(),
+            into: into.to_vec(),
+            key: Vec::new(),
+            unordered_arrays: false,
+        });
         self.write()?;
         Ok(self)
     }
 
+    /// Tells the oracle which output columns of a view identify a row.
+    pub fn key(&mut self, view: &str, columns: &[&str]) -> Result<&mut Self> {
+        self.find_view(view)?.key = columns.iter().map(|c| (*c).to_owned()).collect();
+        Ok(self)
+    }
+
+    /// Tells the oracle that a view has aggregates without an order.
+    pub fn unordered(&mut self, view: &str) -> Result<&mut Self> {
+        self.find_view(view)?.unordered_arrays = true;
+        Ok(self)
+    }
+
+    fn find_view(&mut self, name: &str) -> Result<&mut View> {
+        let view = self.views.iter_mut().find(|view| view.name == name);
+        view.with_context(|| format!("no view `{name}`"))
+    }
+
     /// Writes a view's SQL anew.
-    pub fn set_view_sql(&self, name: &str, sql: &str) -> Result<()> {
-        let path = self
-            .scratch
-            .path()
-            .join("views")
-            .join(format!("{name}.sql"));
-        fs::write(&path, sql).with_context(|| format!("write `{}`", path.display()))
+    pub fn set_view_sql(&mut self, name: &str, sql: &str) -> Result<&mut Self> {
+        sql.clone_into(&mut self.find_view(name)?.sql);
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Removes a view.
+    pub fn remove_view(&mut self, name: &str) -> Result<&mut Self> {
+        self.views.retain(|view| view.name != name);
+        self.write()?;
+        Ok(self)
     }
 
     /// Appends TOML to the configuration.
@@ -211,16 +290,109 @@ impl Project {
     }
 
     fn write(&self) -> Result<()> {
-        let path = self.config();
-        let text = format!(
-            "{}\n[data]\ndir = \"data\"\n\n[admin]\nlisten = \"127.0.0.1:{}\"\n{}{}\n{}",
-            self.source,
+        let mut text = format!(
+            "[source]\nurl = {}\npublication = {name}\nslot = {name}\n\n[data]\ndir = \"data\"\n\n\
+             [admin]\nlisten = \"127.0.0.1:{}\"\n",
+            quoted(&self.source_url),
             self.admin.number(),
-            self.sinks,
-            self.views,
-            self.extra
+            name = quoted(&self.name),
         );
+        for sink in &self.sinks {
+            let (kind, rest) = match &sink.store {
+                Store::Redis => ("redis", String::new()),
+                Store::Search => ("elasticsearch", String::new()),
+                Store::Postgres { schema } => {
+                    ("postgres", format!("schema = {}\n", quoted(schema)))
+                }
+            };
+            text.push_str(&format!(
+                "\n[sinks.{}]\ntype = \"{kind}\"\nurl = {}\n{rest}",
+                sink.name,
+                quoted(&sink.url)
+            ));
+        }
+        for view in &self.views {
+            let into: Vec<String> = view.into.iter().map(Into::toml).collect();
+            text.push_str(&format!(
+                "\n[views.{name}]\nquery = \"views/{name}.sql\"\ninto = [{}]\n",
+                into.join(", "),
+                name = view.name,
+            ));
+            let path = self.dir().join("views").join(format!("{}.sql", view.name));
+            fs::write(&path, &view.sql).with_context(|| format!("write `{}`", path.display()))?;
+        }
+        text.push_str(&format!("\n{}", self.extra));
+        let path = self.config();
         fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))
+    }
+
+    /// Compares every view in every sink with what its SQL returns on the source now.
+    pub async fn compare(&self) -> Result<Vec<Compared>> {
+        let mut compared = Vec::new();
+        for view in &self.views {
+            let source = oracle::source(&self.direct_source_url, &view.sql).await?;
+            let key: Vec<&str> = view.key.iter().map(String::as_str).collect();
+            let rules = Rules {
+                key: &key,
+                unordered_arrays: view.unordered_arrays,
+            };
+            for into in &view.into {
+                let stored = self
+                    .stored(view, into)
+                    .await
+                    .with_context(|| format!("read `{}` from `{}`", view.name, into.sink))?;
+                compared.push(Compared {
+                    view: view.name.clone(),
+                    sink: into.sink.clone(),
+                    difference: oracle::compare(&source, &stored, rules)?,
+                });
+            }
+        }
+        Ok(compared)
+    }
+
+    async fn stored(&self, view: &View, into: &Into) -> Result<Vec<String>> {
+        let sink = self.sinks.iter().find(|sink| sink.name == into.sink);
+        let sink = sink.with_context(|| format!("no sink `{}`", into.sink))?;
+        let place = into.place.as_ref().map(|(_, place)| place.as_str());
+        match &sink.store {
+            Store::Redis => {
+                let pattern = match place {
+                    None => format!("{}:*", view.name),
+                    Some(template) => template
+                        .split('{')
+                        .map(|piece| piece.split_once('}').map_or(piece, |(_, rest)| rest))
+                        .collect::<Vec<_>>()
+                        .join("*"),
+                };
+                oracle::redis(&sink.direct_url, &pattern).await
+            }
+            Store::Search => oracle::search(&sink.direct_url, place.unwrap_or(&view.name)).await,
+            Store::Postgres { schema } => {
+                oracle::table(&sink.direct_url, schema, place.unwrap_or(&view.name)).await
+            }
+        }
+    }
+
+    /// Fails, with what differs, unless every view in every sink equals what its SQL returns on the source.
+    pub async fn check_equal(&self) -> Result<()> {
+        let differing: Vec<String> = self
+            .compare()
+            .await?
+            .iter()
+            .filter(|compared| !compared.difference.is_none())
+            .map(|c| format!("view `{}` in `{}`: {}", c.view, c.sink, c.difference))
+            .collect();
+        if !differing.is_empty() {
+            bail!("{}", differing.join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Waits until everything has arrived, then [`check_equal`](Self::check_equal).
+    pub async fn check_converged(&self, limit: Duration) -> Result<()> {
+        self.wait_caught_up(limit).await?;
+        self.check_equal().await
     }
 
     /// The path of `readside.toml`.
@@ -253,9 +425,16 @@ impl Project {
         format!("http://127.0.0.1:{}", self.admin.number())
     }
 
+    async fn program(&self) -> Result<PathBuf> {
+        match &self.binary {
+            Some(path) => Ok(path.clone()),
+            None => tokio::task::spawn_blocking(binary).await?,
+        }
+    }
+
     /// Runs a command to its end, at most for `limit`.
     pub async fn command(&self, args: &[&str], limit: Duration) -> Result<Output> {
-        let binary = tokio::task::spawn_blocking(binary).await??;
+        let binary = self.program().await?;
         let mut command = tokio::process::Command::new(binary);
         command
             .args(args)
@@ -284,7 +463,7 @@ impl Project {
 
     /// Starts the daemon, without waiting for anything.
     pub async fn start(&self, env: &[(&str, &str)]) -> Result<Process> {
-        let program = tokio::task::spawn_blocking(binary).await??;
+        let program = self.program().await?;
         let child = Child::spawn(Spec {
             name: "readside".to_owned(),
             program,
