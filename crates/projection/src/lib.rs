@@ -1,1 +1,39 @@
-//! Plan and transactions and state to touched keys, accumulators and documents; pure but for state.
+//! Plans and transactions and state to touched keys, accumulators and documents; pure but for state.
+//!
+//! In: a view's plan, and committed transactions as the changelog has them. Out: state, pending keys, and rendered rows.
+//!
+//! Always: the one delta rule. A result row that exists only before a batch contains a changed row whose old image leads to it in
+//! the snapshot before; one that exists only after, in the state after. Nothing is derived from the difference of two look-ups.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+mod access;
+mod block_key;
+pub mod dead;
+mod engine;
+mod error;
+mod eval;
+mod group;
+mod ingest;
+mod keyspace;
+mod level;
+mod nested;
+pub mod pending;
+mod registry;
+mod row;
+mod stage;
+mod table;
+mod topn;
+mod touch;
+mod view;
+
+pub use engine::{
+    Batch, BatchOutcome, Engine, GeneratedColumns, Needs, ViewSpec, columns_to_load, load_prefix, loaded_row, row_key,
+};
+pub use error::ProjectionError;
+pub use ingest::TransactionHeader;
+pub use keyspace::RelationId;
+pub use pending::TargetId;
+pub use registry::{IndexRecord, Registry, TableRecord, ViewRecord};
+pub use table::{Incoming, TableExec};
+pub use view::{Rendered, RenderedKey, ViewExec};
