@@ -1,0 +1,328 @@
+//! What determines what among the rows of a FROM clause: candidate keys, equalities, constants.
+//!
+//! In: a query's FROM and WHERE. Out: which occurrences and columns follow from a given set of them.
+//!
+//! Always: a null-supplied occurrence is determined only by what holds whenever it is there, the ON of its own outer join.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use readside_expr::{ColumnRef, Expr, OccId, as_equality};
+use readside_pgtype::Type;
+use readside_plan::{FromItem, Head, Query, Relation};
+
+use crate::arena::{Arena, columns_of};
+use crate::type_facts::equality_is_identity;
+
+/// The dependencies of one FROM clause.
+#[derive(Debug)]
+pub(super) struct Facts<'a, 'c> {
+    arena: &'a Arena<'c>,
+    pub(super) occs: Vec<OccId>,
+    /// Conjuncts that hold for each row in which the occurrence is there.
+    usable: HashMap<OccId, Vec<Expr>>,
+    /// The outer join that may leave an occurrence without a row.
+    pub(super) supplied: HashMap<OccId, Supplied>,
+    /// Columns that always equal an expression, where equal values are the same value.
+    equal: Vec<(ColumnRef, Expr)>,
+}
+
+/// How an outer join supplies an occurrence.
+#[derive(Debug, Clone)]
+pub(super) struct Supplied {
+    /// Its ON.
+    pub(super) on: Vec<Expr>,
+    /// Whether the occurrence is all of the null-supplying side.
+    pub(super) alone: bool,
+    /// Whether that outer join itself stands on the null-supplying side of another.
+    pub(super) nested: bool,
+}
+
+/// Why an occurrence has one row.
+#[derive(Debug, Clone)]
+pub(super) enum How {
+    /// It was given.
+    Given,
+    /// Each column of one of its keys is known.
+    Key(Vec<(u16, Source)>),
+}
+
+/// Where a key column's value comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// The column itself is known.
+    Own,
+    /// This conjunct equates it with something known.
+    Conjunct(Expr),
+}
+
+/// What follows from what was given.
+#[derive(Debug, Default)]
+pub(super) struct Closure {
+    pub(super) occs: BTreeMap<OccId, How>,
+    pub(super) columns: BTreeSet<ColumnRef>,
+}
+
+impl Closure {
+    pub(super) fn has_column(&self, column: ColumnRef) -> bool {
+        self.columns.contains(&column) || self.occs.contains_key(&column.occ)
+    }
+}
+
+impl<'a, 'c> Facts<'a, 'c> {
+    pub(super) fn of(arena: &'a Arena<'c>, query: &Query) -> Facts<'a, 'c> {
+        let mut facts = Facts {
+            arena,
+            occs: Vec::new(),
+            usable: HashMap::new(),
+            supplied: HashMap::new(),
+            equal: Vec::new(),
+        };
+        if let Some(from) = &query.from {
+            facts.occs = from.occurrences();
+            facts.collect(from, &query.filter, None);
+        }
+        let mut always: Vec<Expr> = query.filter.clone();
+        if let Some(from) = &query.from {
+            inner_conjuncts(from, &mut always);
+        }
+        for conjunct in &always {
+            let Some((l, r, ty)) = as_equality(conjunct) else {
+                continue;
+            };
+            for (side, other) in [(l, r), (r, l)] {
+                if let Expr::Column(c) = side
+                    && equality_is_identity(&ty)
+                    && facts.occs.contains(&c.occ)
+                {
+                    facts.equal.push((*c, other.clone()));
+                }
+            }
+        }
+        facts
+    }
+
+    fn collect(&mut self, item: &FromItem, usable: &[Expr], supplied: Option<&Supplied>) {
+        match item {
+            FromItem::Occurrence(occ) => {
+                self.usable.insert(*occ, usable.to_vec());
+                if let Some(supplied) = supplied {
+                    self.supplied.insert(*occ, supplied.clone());
+                }
+            }
+            FromItem::Inner { left, right, on } => {
+                let all = [usable, on].concat();
+                self.collect(left, &all, supplied);
+                self.collect(right, &all, supplied);
+            }
+            FromItem::Left { left, right, on } => {
+                self.collect(left, usable, supplied);
+                let inner = Supplied {
+                    on: on.clone(),
+                    alone: matches!(**right, FromItem::Occurrence(_)),
+                    nested: supplied.is_some(),
+                };
+                self.collect(right, on, Some(&inner));
+            }
+        }
+    }
+
+    /// Columns that always equal an expression, where equal values are the same value.
+    pub(super) fn equal_columns(&self) -> Vec<(ColumnRef, Expr)> {
+        self.equal
+            .iter()
+            .filter(|(column, _)| !self.supplied.contains_key(&column.occ))
+            .cloned()
+            .collect()
+    }
+
+    /// The candidate keys of an occurrence, each a list of its columns.
+    pub(super) fn candidate_keys(&self, occ: OccId) -> Vec<Vec<u16>> {
+        candidate_keys(self.arena, occ)
+    }
+
+    /// Everything that follows from these occurrences and columns.
+    pub(super) fn closure(
+        &self,
+        occs: impl IntoIterator<Item = OccId>,
+        columns: impl IntoIterator<Item = ColumnRef>,
+    ) -> Closure {
+        let mut known = Closure {
+            occs: occs.into_iter().map(|o| (o, How::Given)).collect(),
+            columns: columns.into_iter().collect(),
+        };
+        loop {
+            let mut grew = false;
+            for occ in &self.occs {
+                if !known.occs.contains_key(occ)
+                    && let Some(how) = self.determined(*occ, &known)
+                {
+                    known.occs.insert(*occ, how);
+                    grew = true;
+                }
+            }
+            for (column, other) in &self.equal {
+                if !known.has_column(*column)
+                    && !self.supplied.contains_key(&column.occ)
+                    && self.is_known(other, &known)
+                {
+                    known.columns.insert(*column);
+                    grew = true;
+                }
+            }
+            if !grew {
+                return known;
+            }
+        }
+    }
+
+    /// Whether every column that `e` reads is known. What stands outside of this FROM is.
+    pub(super) fn is_known(&self, e: &Expr, known: &Closure) -> bool {
+        columns_of(e)
+            .iter()
+            .all(|c| !self.occs.contains(&c.occ) || known.has_column(*c))
+            && self
+                .arena
+                .free_occs_of_expr(e)
+                .iter()
+                .all(|o| !self.occs.contains(o) || known.occs.contains_key(o) || !reads_whole(e, *o))
+            && readside_plan::subqueries_of(e).is_empty()
+    }
+
+    fn determined(&self, occ: OccId, known: &Closure) -> Option<How> {
+        if let Relation::Query(inner) = &self.arena.occ(occ).relation {
+            let one_row = at_most_one_row(inner);
+            let outer = self.arena.free_occs(inner);
+            return (one_row
+                && outer
+                    .iter()
+                    .all(|o| !self.occs.contains(o) || known.occs.contains_key(o)))
+            .then(|| How::Key(Vec::new()));
+        }
+        self.candidate_keys(occ).into_iter().find_map(|key| {
+            key.iter()
+                .map(|column| self.source(occ, *column, known).map(|s| (*column, s)))
+                .collect::<Option<Vec<_>>>()
+                .map(How::Key)
+        })
+    }
+
+    fn source(&self, occ: OccId, column: u16, known: &Closure) -> Option<Source> {
+        let reference = ColumnRef { occ, column };
+        let typed = &self.arena.occ(occ).columns.get(usize::from(column))?.typed;
+        if known.columns.contains(&reference) && typed.not_null {
+            return Some(Source::Own);
+        }
+        self.usable.get(&occ)?.iter().find_map(|conjunct| {
+            let (l, r, ty) = as_equality(conjunct)?;
+            let other = if is_column(l, reference, &typed.ty, &ty) {
+                r
+            } else if is_column(r, reference, &typed.ty, &ty) {
+                l
+            } else {
+                return None;
+            };
+            let of_itself = self.arena.free_occs_of_expr(other).contains(&occ);
+            (!of_itself && self.is_known(other, known))
+                .then(|| Source::Conjunct(conjunct.clone()))
+        })
+    }
+}
+
+/// Whether the presence of `occ` is asked for in `e`.
+fn reads_whole(e: &Expr, occ: OccId) -> bool {
+    let mut found = false;
+    e.walk(&mut |e| found |= matches!(e, Expr::Present(o) if *o == occ));
+    found
+}
+
+/// Whether `e` is the column, or a widening of it that keeps different values different.
+fn is_column(e: &Expr, column: ColumnRef, own: &Type, compared: &Type) -> bool {
+    match e {
+        Expr::Column(c) => *c == column,
+        Expr::Call { args, .. } => {
+            matches!(args.as_slice(), [Expr::Column(c)] if *c == column)
+                && matches!(
+                    (own.base(), compared.base()),
+                    (Type::Int2, Type::Int4 | Type::Int8 | Type::Numeric)
+                        | (Type::Int4, Type::Int8 | Type::Numeric)
+                        | (Type::Int8, Type::Numeric)
+                        | (Type::Varchar | Type::Name, Type::Text)
+                )
+        }
+        _ => false,
+    }
+}
+
+/// Whether a query in FROM gives at most one row for each binding of what it refers to.
+pub(super) fn at_most_one_row(query: &Query) -> bool {
+    let global = query.group.as_ref().is_some_and(|g| g.keys.is_empty());
+    global || query.limit.is_some_and(|n| n <= 1) || query.from.is_none()
+}
+
+/// The candidate keys of an occurrence, each a list of its columns; the identity first.
+pub(super) fn candidate_keys(arena: &Arena<'_>, occ: OccId) -> Vec<Vec<u16>> {
+    let narrow = |columns: &[usize]| {
+        columns
+            .iter()
+            .map(|i| u16::try_from(*i).ok())
+            .collect::<Option<Vec<u16>>>()
+    };
+    match &arena.occ(occ).relation {
+        Relation::Table(oid) => {
+            let Some(table) = arena.catalog.tables.get(oid) else {
+                return Vec::new();
+            };
+            let mut keys: Vec<Vec<u16>> = Vec::new();
+            keys.extend(narrow(&identity_columns(table)));
+            for unique in &table.unique {
+                if let Some(key) = narrow(&unique.columns)
+                    && !keys.contains(&key)
+                {
+                    keys.push(key);
+                }
+            }
+            keys
+        }
+        Relation::Stage(id) => arena
+            .stages
+            .get(usize::from(id.0))
+            .and_then(|stage| match &stage.head {
+                Head::Group { keys, .. } => u16::try_from(keys.len()).ok(),
+                Head::TopN {
+                    partition, limit, ..
+                } if *limit == 1 => u16::try_from(partition.len()).ok(),
+                _ => None,
+            })
+            .map(|count| (0..count).collect())
+            .into_iter()
+            .collect(),
+        Relation::Query(_) | Relation::Grouping => Vec::new(),
+    }
+}
+
+/// The columns by which a table's rows are told apart.
+pub(super) fn identity_columns(table: &readside_model::Table) -> Vec<usize> {
+    if table.identity.is_empty() {
+        table
+            .unique
+            .iter()
+            .find(|u| u.primary)
+            .map(|u| u.columns.clone())
+            .unwrap_or_default()
+    } else {
+        table.identity.clone()
+    }
+}
+
+/// The conjuncts that hold for every row: those of inner joins above every outer join's null-supplying side.
+fn inner_conjuncts(item: &FromItem, out: &mut Vec<Expr>) {
+    match item {
+        FromItem::Occurrence(_) => {}
+        FromItem::Inner { left, right, on } => {
+            out.extend(on.iter().cloned());
+            inner_conjuncts(left, out);
+            inner_conjuncts(right, out);
+        }
+        FromItem::Left { left, .. } => inner_conjuncts(left, out),
+    }
+}
