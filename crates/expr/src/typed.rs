@@ -1,6 +1,6 @@
 //! An expression with what the binder must know of it: type, modifier, collation, whether it can be NULL.
 
-use readside_pgtype::{Type, Value};
+use readside_pgtype::{Type, Value, parse_input};
 
 use crate::{ColumnRef, Expr};
 
@@ -243,7 +243,7 @@ impl Typed {
                 return Ok(Typed::constant(Value::Int(n), ty));
             }
         }
-        let value = crate::input::parse(text, &Type::Numeric, -1)
+        let value = parse_input(&Type::Numeric, -1, text)
             .map_err(|e| Refused::new(e.message))?;
         Ok(Typed::constant(value, Type::Numeric))
     }
