@@ -5,7 +5,7 @@
 //!
 //! Always: a plan means exactly what Postgres would make of the text. What can't be kept so is refused here, never at run time.
 
-mod aggregate_seam;
+mod aggregates;
 mod arena;
 mod bind;
 mod compile;

@@ -13,7 +13,7 @@ use sqlparser::tokenizer::Span;
 use super::expression::unsupported;
 use super::select::sort_key;
 use super::{Binder, placed};
-use crate::aggregate_seam::resolve;
+use crate::aggregates::resolve;
 use crate::refusal::{Checked, Problem};
 use crate::scope::{FIRST_AGGREGATE, Place, Scope};
 use crate::type_facts;
@@ -153,7 +153,7 @@ impl Binder<'_> {
             arg_types: resolved.args.iter().map(|a| a.ty.clone()).collect(),
             args: resolved.args.into_iter().map(|a| a.expr).collect(),
             distinct,
-            order,
+            order: if resolved.func.depends_on_order() { order } else { Vec::new() },
             filter,
         };
         if level.first_aggregate.get().is_none() {

@@ -10,7 +10,7 @@ use readside_plan::{Distinct, FromItem, Grouping, Query, Relation, Subquery, Sub
 use sqlparser::tokenizer::Span;
 
 use super::Planner;
-use crate::aggregate_seam::{is_accumulator, is_count};
+use crate::aggregates::{is_accumulator, is_count};
 use crate::arena::{from_occs, subqueries_in};
 use crate::bind::rewrite;
 use crate::refusal::Checked;

@@ -178,7 +178,7 @@ impl Planner<'_> {
             named.push((name, group.key_types[*i].clone(), not_null));
         }
         for call in &group.aggregates {
-            let (name, ty) = crate::aggregate_seam::describe(call);
+            let (name, ty) = crate::aggregates::describe(call);
             columns.push(StageColumn {
                 name: name.clone(),
                 ty: ty.clone(),

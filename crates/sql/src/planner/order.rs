@@ -9,7 +9,7 @@ use sqlparser::tokenizer::Location;
 
 use super::Planner;
 use super::facts::{Facts, candidate_keys};
-use crate::aggregate_seam::is_order_sensitive;
+use crate::aggregates::is_order_sensitive;
 use crate::arena::{columns_of, from_occs, subqueries_in};
 use crate::type_facts::equality_is_identity;
 

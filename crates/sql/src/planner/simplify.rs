@@ -7,7 +7,7 @@ use readside_pgtype::Value;
 use readside_plan::{Distinct, FromItem, Grouping, Query, Relation, SubqueryKind};
 
 use super::Planner;
-use crate::aggregate_seam::is_order_sensitive;
+use crate::aggregates::is_order_sensitive;
 use crate::arena::{each_expr, from_occs, map_on};
 use crate::refusal::Checked;
 
