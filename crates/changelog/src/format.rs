@@ -313,7 +313,7 @@ mod tests {
                 "524453444c4f4700",
                 "0100",
                 "0100",
-                "7e000000",
+                "7d000000",
                 "0900000000000000",
                 "a000000016000000",
                 "0400000000000000",
@@ -324,7 +324,7 @@ mod tests {
             &bytes[48..bytes.len() - 4],
             br#"{"system_id":"7","database_oid":5,"database":"d","slot":"s","timeline":1}"#
         );
-        assert_eq!(hex(&bytes[bytes.len() - 4..]), "00000000");
+        assert_eq!(hex(&bytes[bytes.len() - 4..]), "532ad40e");
         let (back, read) = SegmentHeader::decode(&bytes).unwrap();
         assert_eq!((back, read), (header, u64::try_from(bytes.len()).unwrap()));
         for i in 0..bytes.len() {
@@ -355,7 +355,7 @@ mod tests {
             hex(&out),
             concat!(
                 "30000000",
-                "00000000",
+                "193bfa09",
                 "01",
                 "0001000000000000",
                 "3001000000000000",
