@@ -22,7 +22,7 @@ use crate::registry::{IndexRecord, Registry, TableRecord, ViewRecord};
 use crate::row::Row;
 use crate::stage::run_stage;
 use crate::table::{TableExec, index_key};
-use crate::view::{HeadExec, Known, ViewExec, stage_key};
+use crate::view::{Known, ViewExec, stage_key};
 use crate::{ProjectionError, TargetId, pending};
 
 /// A view as it is configured.
@@ -43,7 +43,7 @@ pub struct Engine {
     registry: Registry,
     /// By oid.
     tables: BTreeMap<u32, TableExec>,
-    views: Vec<ViewExec>,
+    views: Vec<Arc<ViewExec>>,
     ingest: Ingest,
     /// Indexes over internal tables, by stage id.
     stage_indexes: BTreeMap<u32, Vec<(u32, Vec<(Expr, Type)>)>>,
@@ -59,7 +59,6 @@ pub struct Needs {
 }
 
 /// A batch in the making.
-#[derive(Debug)]
 pub struct Batch {
     before: Snapshot,
     touched: Touched,
@@ -72,14 +71,14 @@ pub struct Batch {
 }
 
 /// What a batch did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BatchOutcome {
     /// Row changes.
     pub changes: u64,
     /// Transactions.
     pub transactions: u64,
-    /// Keys that became pending.
-    pub newly_pending: u64,
+    /// How many keys became pending, by target; every target that had a key marked is in it.
+    pub newly_pending: BTreeMap<TargetId, u64>,
 }
 
 impl Engine {
@@ -192,7 +191,7 @@ impl Engine {
                 needs.views.push(plan.view.clone());
             }
             registry.views.insert(plan.view.clone(), record);
-            execs.push(exec);
+            execs.push(Arc::new(exec));
         }
         let used: BTreeSet<u32> = defs.iter().map(|(id, _)| *id).collect();
         let unused: Vec<(String, u32)> =
@@ -221,7 +220,7 @@ impl Engine {
 
     /// The views.
     #[must_use]
-    pub fn views(&self) -> &[ViewExec] {
+    pub fn views(&self) -> &[Arc<ViewExec>] {
         &self.views
     }
 
@@ -231,7 +230,7 @@ impl Engine {
         &self.tables
     }
 
-    /// Takes the views out, to be shared with writers; the engine keeps what applying batches needs by another opening.
+    /// What state holds.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -271,7 +270,7 @@ impl Engine {
     /// Runs the stages over what the batch touched, marks pending keys, and commits.
     pub fn finish(&mut self, state: &mut State, batch: Batch) -> Result<BatchOutcome, ProjectionError> {
         let (Some(first), Some(last)) = (batch.first, batch.last) else { return Ok(BatchOutcome::default()) };
-        let mut outcome = BatchOutcome { changes: batch.changes, transactions: batch.transactions, newly_pending: 0 };
+        let mut outcome = BatchOutcome { changes: batch.changes, transactions: batch.transactions, newly_pending: BTreeMap::new() };
         let span = Span { first: first.end_lsn, last: last.end_lsn, since: first.commit_time };
         self.propagate(state, &batch.before, batch.touched, span, &mut outcome)?;
         drop(batch.before);
@@ -317,9 +316,8 @@ impl Engine {
             for stage in &view.stages {
                 let changed = run_stage(state, before, stage, &touched, &internal, &mut |state, key| {
                     for target in &view.targets {
-                        if pending::mark(state, *target, key, span.first, span.last, span.since)? {
-                            outcome.newly_pending += 1;
-                        }
+                        let new = pending::mark(state, *target, key, span.first, span.last, span.since)?;
+                        *outcome.newly_pending.entry(*target).or_default() += u64::from(new);
                     }
                     Ok(())
                 })
@@ -340,6 +338,7 @@ impl Engine {
     /// Emits the difference for a table that was live, and builds its indexes.
     pub fn adopt_table(&mut self, state: &mut State, oid: u32, x: Lsn) -> Result<(), ProjectionError> {
         let Some(table) = self.tables.get(&oid) else { return Ok(()) };
+        let indexes = table.indexes.clone();
         let relation = RelationId::Table(oid);
         let was_live = self.registry.tables.get(&oid).is_some_and(|t| t.valid_from.is_some());
         let record = TableRecord {
@@ -358,10 +357,10 @@ impl Engine {
             let mut outcome = BatchOutcome::default();
             self.propagate(state, &before, touched, span, &mut outcome)?;
         } else {
-            for (id, parts) in &table.indexes {
+            for (id, parts) in &indexes {
                 build_index(state, *id, parts, relation)?;
             }
-            let ids: BTreeSet<u32> = table.indexes.iter().map(|(id, _)| *id).collect();
+            let ids: BTreeSet<u32> = indexes.iter().map(|(id, _)| *id).collect();
             for record in self.registry.indexes.values_mut() {
                 record.built |= ids.contains(&record.id);
             }
@@ -685,9 +684,4 @@ fn swap_shadow(state: &mut State, before: &Snapshot, oid: u32) -> Result<BTreeSe
     }
     state.delete_prefix(&shadow)?;
     Ok(changed)
-}
-
-/// Whether a view's stages need anything but their sink.
-pub(crate) fn has_head(exec: &HeadExec) -> bool {
-    !matches!(exec, HeadExec::Sink)
 }

@@ -14,7 +14,7 @@ use readside_state::{Read, State};
 
 use crate::eval::Evaluator;
 use crate::keyspace::{self, RelationId};
-use crate::row::{Row, RowWriter, failed_row};
+use crate::row::{RowWriter, failed_row};
 use crate::ProjectionError;
 
 /// How one aggregate is kept.
@@ -261,7 +261,7 @@ impl GroupExec {
 
     fn row(&self, state: &State, key: &[u8], group: &GroupState) -> Result<Vec<u8>, ProjectionError> {
         if group.errors > 0 {
-            return Ok(failed_row(&self.first_error(group)));
+            return Ok(failed_row(&dead(group)));
         }
         let mut writer = RowWriter::default();
         for value in &group.keys {
@@ -302,11 +302,6 @@ impl GroupExec {
             }
         }
         Ok(writer.finish())
-    }
-
-    #[allow(clippy::unused_self, reason = "belongs to the head; contributions' own messages are not kept")]
-    fn first_error(&self, group: &GroupState) -> EvalError {
-        EvalError { sqlstate: "22000", message: format!("{} of the group's {} rows raise an error", group.errors, group.rows) }
     }
 
     fn key(&self, tag: u8, group: &[u8]) -> Vec<u8> {
@@ -367,6 +362,11 @@ impl GroupExec {
     }
 }
 
+/// The error that stands for a group with erroneous contributions; their own messages are not kept.
+fn dead(group: &GroupState) -> EvalError {
+    EvalError { sqlstate: "22000", message: format!("{} of the group's {} rows raise an error", group.errors, group.rows) }
+}
+
 fn accumulate(accumulator: &mut Option<Accumulator>, args: &[Value], sign: i64) {
     if let Some(accumulator) = accumulator {
         if sign > 0 {
@@ -412,9 +412,4 @@ pub(crate) fn encode_sort(out: &mut Vec<u8>, value: &Value, ty: &Type, descendin
     } else {
         encode_key(out, value, ty);
     }
-}
-
-/// Whether a stored row is an error.
-pub(crate) fn is_failed(bytes: &[u8]) -> bool {
-    Row(bytes).failed().is_some()
 }

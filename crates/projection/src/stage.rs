@@ -10,7 +10,7 @@ use crate::block_key::{decode_block_key, encode_block_key};
 use crate::eval::{Evaluated, Evaluator, Flow};
 use crate::group::{Contribution, Groups};
 use crate::ingest::Touched;
-use crate::keyspace::{self, RelationId};
+use crate::keyspace;
 use crate::row::Row;
 use crate::topn::Candidate;
 use crate::view::{HeadExec, StageExec};
@@ -159,7 +159,7 @@ pub(crate) fn fill_stage(
         HeadExec::Group(group) => {
             let mut chunk: Vec<(Vec<u8>, Evaluated<Contribution>)> = Vec::new();
             let mut total = 0;
-            let mut flush = |state: &mut State, chunk: &mut Vec<(Vec<u8>, Evaluated<Contribution>)>| {
+            let flush = |state: &mut State, chunk: &mut Vec<(Vec<u8>, Evaluated<Contribution>)>| {
                 let mut groups = Groups::default();
                 for (key, is) in chunk.drain(..) {
                     note_dead(state, stage.id, &key, &is)?;
@@ -186,7 +186,7 @@ pub(crate) fn fill_stage(
         HeadExec::TopN(topn) => {
             let mut chunk: Vec<(Vec<u8>, Evaluated<Candidate>)> = Vec::new();
             let mut total = 0;
-            let mut flush = |state: &mut State, chunk: &mut Vec<(Vec<u8>, Evaluated<Candidate>)>| {
+            let flush = |state: &mut State, chunk: &mut Vec<(Vec<u8>, Evaluated<Candidate>)>| {
                 let mut partitions = BTreeSet::new();
                 for (key, is) in chunk.drain(..) {
                     note_dead(state, stage.id, &key, &is)?;
@@ -261,9 +261,4 @@ fn each_row<T>(
         Ok(Flow::Continue)
     })?;
     Ok(())
-}
-
-/// The internal table of a stage.
-pub(crate) fn relation_of(stage: &StageExec) -> RelationId {
-    RelationId::Stage(stage.id)
 }

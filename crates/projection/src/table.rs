@@ -66,10 +66,10 @@ impl TableExec {
     ///
     /// # Errors
     /// The reason in words.
-    pub(crate) fn row(
+    pub(crate) fn row<'v>(
         &self,
         leaf: u32,
-        incoming: &dyn Fn(usize) -> Incoming<'_>,
+        incoming: &dyn Fn(usize) -> Incoming<'v>,
         old: Option<Row<'_>>,
     ) -> Result<(Vec<u8>, Vec<u8>), String> {
         let mut writer = RowWriter::default();
@@ -142,7 +142,7 @@ impl TableExec {
     }
 
     /// The key of an old row as the stream names it.
-    pub(crate) fn old_key(&self, incoming: &dyn Fn(usize) -> Incoming<'_>) -> Result<Vec<u8>, String> {
+    pub(crate) fn old_key<'v>(&self, incoming: &dyn Fn(usize) -> Incoming<'v>) -> Result<Vec<u8>, String> {
         let mut key = Vec::new();
         for column in &self.key {
             let definition = &self.table.columns[*column];
