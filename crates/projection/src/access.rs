@@ -14,11 +14,11 @@ use crate::{ProjectionError, RelationId};
 
 /// An index over a relation: expressions over its columns (as occurrence 0) with the type whose equality they are compared by.
 #[derive(Debug, Clone, PartialEq)]
-pub struct IndexDef {
+pub(crate) struct IndexDef {
     /// Of what.
-    pub relation: RelationId,
+    pub(crate) relation: RelationId,
     /// Over what.
-    pub parts: Vec<(Expr, Type)>,
+    pub(crate) parts: Vec<(Expr, Type)>,
 }
 
 /// What the planner of accesses must know of relations; it hands out index ids.
@@ -43,7 +43,7 @@ pub(crate) enum Access {
     /// One row by its whole key.
     Key(Vec<(Expr, Type)>),
     /// Rows by an index.
-    Index { id: u32, parts: Vec<(Expr, Type)>, unique: bool },
+    Index { id: u32, parts: Vec<(Expr, Type)> },
     /// All rows.
     Scan,
     /// The rows of a nested query.
@@ -348,7 +348,7 @@ impl Planner<'_, '_> {
         let id = self.relations.index(IndexDef { relation, parts });
         let used = chosen.iter().map(|e| e.0.clone()).collect();
         let parts = chosen.iter().map(|e| (e.2.clone(), e.3.clone())).collect();
-        (3, Access::Index { id, parts, unique: false }, used)
+        (3, Access::Index { id, parts }, used)
     }
 
     /// The lift from one occurrence.

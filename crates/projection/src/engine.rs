@@ -83,14 +83,15 @@ pub struct BatchOutcome {
 
 impl Engine {
     /// Brings plans and state together. What is no longer configured is removed from state; what is new is registered, not filled.
+    /// `stale` tables are to be copied anew though their rows could be used.
     pub fn open(
         state: &mut State,
         catalog: &Catalog,
         generated: &GeneratedColumns,
         views: &[ViewSpec],
+        stale: &BTreeSet<u32>,
     ) -> Result<(Engine, Needs), ProjectionError> {
         let mut registry = Registry::load(state)?;
-        retire(state, &mut registry, views)?;
         let mut tables: BTreeMap<u32, TableExec> = BTreeMap::new();
         let mut read: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
         for spec in views {
@@ -114,20 +115,30 @@ impl Engine {
             tables.insert(*oid, TableExec { table: table.clone(), stored, key, generated, indexes: Vec::new() });
         }
         let mut needs = Needs::default();
+        let mut relaid = BTreeSet::new();
         for (oid, exec) in &mut tables {
-            let layout = TableExec::layout(&exec.table, &exec.key);
-            let names = |exec: &TableExec| -> BTreeSet<String> {
-                exec.table.columns.iter().zip(&exec.stored).filter(|(_, s)| **s).map(|(c, _)| c.name.clone()).collect()
-            };
-            let record = registry.tables.get(oid);
-            let usable = record.is_some_and(|r| r.valid_from.is_some() && r.layout == layout && r.stored.is_superset(&names(exec)));
-            if usable {
-                let stored = &registry.tables[oid].stored;
-                exec.stored = exec.table.columns.iter().map(|c| stored.contains(&c.name)).collect();
-            } else {
-                needs.tables.push(*oid);
+            let layout = TableExec::layout(&exec.table);
+            let wanted = stored_names(exec);
+            let record = registry.tables.get_mut(oid).filter(|r| r.valid_from.is_some());
+            let fits = record.as_ref().is_some_and(|r| layout.starts_with(&r.columns) && r.key == exec.key);
+            match record {
+                Some(record) if fits && record.stored.is_superset(&wanted) && !stale.contains(oid) => {
+                    record.columns = layout;
+                    exec.stored = exec.table.columns.iter().map(|c| record.stored.contains(&c.name)).collect();
+                }
+                // Its rows can be read as they are, and a new copy be compared with them.
+                Some(_) if fits => needs.tables.push(*oid),
+                known => {
+                    if known.is_some() {
+                        relaid.insert(*oid);
+                    }
+                    registry.tables.remove(oid);
+                    state.delete_prefix(&keyspace::prefix(keyspace::ROW, *oid))?;
+                    needs.tables.push(*oid);
+                }
             }
         }
+        retire(state, &mut registry, views, &relaid)?;
         registry.tables.retain(|oid, _| tables.contains_key(oid));
         let mut execs = Vec::new();
         let mut stage_indexes: BTreeMap<u32, Vec<(u32, Vec<(Expr, Type)>)>> = BTreeMap::new();
@@ -343,8 +354,9 @@ impl Engine {
         let was_live = self.registry.tables.get(&oid).is_some_and(|t| t.valid_from.is_some());
         let record = TableRecord {
             name: table.table.display_name(),
-            layout: TableExec::layout(&table.table, &table.key),
-            stored: table.table.columns.iter().zip(&table.stored).filter(|(_, s)| **s).map(|(c, _)| c.name.clone()).collect(),
+            columns: TableExec::layout(&table.table),
+            key: table.key.clone(),
+            stored: stored_names(table),
             valid_from: Some(x),
         };
         self.registry.tables.insert(oid, record);
@@ -404,6 +416,11 @@ impl Engine {
             for (id, parts) in self.stage_indexes.get(&stage.id).into_iter().flatten() {
                 build_index(state, *id, parts, RelationId::Stage(stage.id))?;
             }
+            state.commit(state.committed());
+            state.maybe_flush()?;
+        }
+        for target in &exec.targets {
+            crate::written::mark_orphans(state, exec, *target)?;
             state.commit(state.committed());
             state.maybe_flush()?;
         }
@@ -550,31 +567,57 @@ fn columns_read(stage: &readside_plan::Stage, read: &mut BTreeMap<u32, BTreeSet<
     });
 }
 
-/// Removes from state what is no longer configured, or configured otherwise.
-fn retire(state: &mut State, registry: &mut Registry, views: &[ViewSpec]) -> Result<(), ProjectionError> {
-    let keep = |name: &str, record: &ViewRecord| {
-        views.iter().any(|v| v.plan.view == name && v.plan.fingerprint == record.fingerprint)
-    };
-    let names: Vec<String> = registry.views.iter().filter(|(n, r)| !keep(n, r)).map(|(n, _)| n.clone()).collect();
-    for name in names {
+fn stored_names(table: &TableExec) -> BTreeSet<String> {
+    table.table.columns.iter().zip(&table.stored).filter(|(_, s)| **s).map(|(c, _)| c.name.clone()).collect()
+}
+
+/// Removes from state what is no longer configured. A view that is configured otherwise, or whose tables' rows had to go, keeps its
+/// targets and what they hold in the sink, and is to be filled anew.
+fn retire(
+    state: &mut State,
+    registry: &mut Registry,
+    views: &[ViewSpec],
+    relaid: &BTreeSet<u32>,
+) -> Result<(), ProjectionError> {
+    let gone: Vec<String> =
+        registry.views.keys().filter(|name| !views.iter().any(|v| v.plan.view == **name)).cloned().collect();
+    for name in gone {
         let Some(record) = registry.views.remove(&name) else { continue };
         for stage in record.stages {
             clear_stage(state, stage)?;
         }
         for target in record.targets.into_values() {
             clear_target(state, target)?;
+            state.delete_prefix(&keyspace::prefix(keyspace::WRITTEN, target))?;
         }
     }
     for spec in views {
-        if let Some(record) = registry.views.get_mut(&spec.plan.view) {
-            let gone: Vec<String> = record.targets.keys().filter(|t| !spec.targets.contains(t)).cloned().collect();
-            for name in gone {
-                if let Some(id) = record.targets.remove(&name) {
-                    record.marked.remove(&id);
-                    clear_target(state, id)?;
-                }
+        let mut reads = BTreeMap::new();
+        for stage in &spec.plan.stages {
+            columns_read(stage, &mut reads);
+        }
+        let Some(mut record) = registry.views.remove(&spec.plan.view) else { continue };
+        if record.fingerprint != spec.plan.fingerprint || reads.keys().any(|oid| relaid.contains(oid)) {
+            for stage in &record.stages {
+                clear_stage(state, *stage)?;
+            }
+            for target in record.targets.values() {
+                clear_target(state, *target)?;
+            }
+            record.fingerprint.clone_from(&spec.plan.fingerprint);
+            record.stages = spec.plan.stages.iter().map(|_| registry.next_id()).collect();
+            record.filled = false;
+            record.marked.clear();
+        }
+        let dropped: Vec<String> = record.targets.keys().filter(|t| !spec.targets.contains(t)).cloned().collect();
+        for name in dropped {
+            if let Some(id) = record.targets.remove(&name) {
+                record.marked.remove(&id);
+                clear_target(state, id)?;
+                state.delete_prefix(&keyspace::prefix(keyspace::WRITTEN, id))?;
             }
         }
+        registry.views.insert(spec.plan.view.clone(), record);
     }
     Ok(())
 }

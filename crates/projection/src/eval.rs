@@ -293,7 +293,7 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                     None => Ok(Flow::Continue),
                 }
             }
-            Access::Index { id, parts, .. } => {
+            Access::Index { id, parts } => {
                 let mut prefix = keyspace::prefix(keyspace::INDEX, *id);
                 if !self.key_of(parts, &mut prefix)? {
                     return Ok(Flow::Continue);

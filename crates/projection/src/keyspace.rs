@@ -13,7 +13,8 @@
 //! | `0x24` | stage id, partition, sort key, block key | outputs of a candidate row |
 //! | `0x30` | target id, block key | pending: first, last, when |
 //! | `0x31` | target id, first position, block key | – |
-//! | `0x32` | view id, block key | dead letter |
+//! | `0x32` | target or stage id, block key | dead letter |
+//! | `0x33` | target id, key text | key parts: what the sink holds of ours |
 //!
 //! Oids and ids are four bytes, big endian. Row, index, group and sort keys are made of `encode_key` components, which are
 //! self-delimiting and sort as Postgres does.
@@ -39,6 +40,7 @@ pub(crate) const CANDIDATE: u8 = 0x24;
 pub(crate) const PENDING: u8 = 0x30;
 pub(crate) const QUEUE: u8 = 0x31;
 pub(crate) const DEAD: u8 = 0x32;
+pub(crate) const WRITTEN: u8 = 0x33;
 
 /// A tag and an id: the prefix of everything of one kind that belongs to one owner.
 pub(crate) fn prefix(tag: u8, id: u32) -> Vec<u8> {

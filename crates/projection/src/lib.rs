@@ -26,6 +26,7 @@ mod table;
 mod topn;
 mod touch;
 mod view;
+pub mod written;
 
 pub use engine::{
     Batch, BatchOutcome, Engine, GeneratedColumns, Needs, ViewSpec, columns_to_load, load_prefix, loaded_row, row_key,

@@ -30,8 +30,10 @@ pub struct Registry {
 pub struct TableRecord {
     /// `schema.name`, for messages.
     pub name: String,
-    /// Names and types of all its columns when it was loaded, and its key.
-    pub layout: String,
+    /// Names and types of all its columns when it was loaded, in order.
+    pub columns: Vec<String>,
+    /// Its key's columns.
+    pub key: Vec<usize>,
     /// Which columns are stored, by name.
     pub stored: BTreeSet<String>,
     /// Changes of transactions that commit at or after this are to be applied; `None` while it is not loaded.

@@ -49,12 +49,10 @@ impl TableExec {
         (0..table.columns.len()).map(|i| wanted.contains(&i)).collect()
     }
 
-    /// Names and types of all columns and the key: what must not change unnoticed.
+    /// Names and types of all columns: what must not change unnoticed.
     #[must_use]
-    pub fn layout(table: &Table, key: &[usize]) -> String {
-        let columns: Vec<String> =
-            table.columns.iter().map(|c| format!("{} {} {:?} {}", c.attnum, c.name, c.ty, c.typmod)).collect();
-        format!("{} key {key:?}", columns.join(", "))
+    pub fn layout(table: &Table) -> Vec<String> {
+        table.columns.iter().map(|c| format!("{} {} {:?} {}", c.attnum, c.name, c.ty, c.typmod)).collect()
     }
 
     /// Whether rows carry the leaf that they lie in.

@@ -137,6 +137,9 @@ impl ViewExec {
 
     /// The row of a block key.
     pub fn render(&self, read: &dyn Read, key: &[u8], form: DocumentForm) -> Result<Rendered, ProjectionError> {
+        if crate::written::orphan(key).is_some() {
+            return Ok(Rendered::Absent);
+        }
         let parts = decode_block_key(key)?;
         let evaluator = self.evaluator(read)?;
         let select = &self.plan.stages[self.plan.stages.len() - 1].block.query.select;
@@ -192,6 +195,9 @@ impl ViewExec {
 
     /// The sink key of a block key; it needs no row.
     pub fn sink_key(&self, read: &dyn Read, key: &[u8]) -> Result<RenderedKey, ProjectionError> {
+        if let Some(orphan) = crate::written::orphan(key) {
+            return orphan;
+        }
         let parts = decode_block_key(key)?;
         let evaluator = self.evaluator(read)?;
         for ((occ, columns, count), part) in self.key_columns.iter().zip(&parts) {

@@ -1,0 +1,129 @@
+//! What a sink holds of ours, by key text: so that a view that changed, or is dropped, takes back exactly what it wrote.
+//!
+//! Always: a key text is noted before or with the acknowledgement of its first write, and forgotten only when its deletion has been
+//! acknowledged. A key that no plan has any more (an *orphan*) is pending under its text:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | `03` | an orphan |
+//! | … | JSON: `[key text, [key parts]]` |
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use readside_model::{Lsn, Timestamp};
+use readside_state::{Read, State};
+
+use crate::keyspace;
+use crate::view::{RenderedKey, ViewExec};
+use crate::{ProjectionError, TargetId, pending};
+
+const ORPHAN: u8 = 3;
+
+type Parts = Vec<Option<Arc<str>>>;
+
+/// The sink holds this key from now on.
+pub fn note(state: &mut State, target: TargetId, key: &RenderedKey) -> Result<(), ProjectionError> {
+    let at = place(target, &key.text);
+    if !state.contains(&at)? {
+        let parts = serde_json::to_vec(&key.parts).map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
+        state.put(&at, &parts)?;
+    }
+    Ok(())
+}
+
+/// The sink does not hold it any more.
+pub fn forget(state: &mut State, target: TargetId, key_text: &str) -> Result<(), ProjectionError> {
+    state.delete(&place(target, key_text))?;
+    Ok(())
+}
+
+/// Whether the sink may hold this key.
+pub fn holds(read: &dyn Read, target: TargetId, key_text: &str) -> Result<bool, ProjectionError> {
+    Ok(read.contains(&place(target, key_text))?)
+}
+
+/// Every key text that the sink may hold, from behind `after`.
+pub fn list(
+    read: &dyn Read,
+    target: TargetId,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<RenderedKey>, ProjectionError> {
+    let prefix = keyspace::prefix(keyspace::WRITTEN, target.0);
+    let from = after.map(|text| {
+        let mut key = place(target, text);
+        key.push(0);
+        key
+    });
+    let mut out = Vec::new();
+    for entry in read.scan(&prefix, from.as_deref())?.take(limit) {
+        let (key, parts) = entry?;
+        let text = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| damaged())?;
+        out.push(RenderedKey { text: text.into(), parts: serde_json::from_slice(parts).map_err(|_| damaged())? });
+    }
+    Ok(out)
+}
+
+/// Marks for deletion what the sink holds and the view, all of whose keys are pending, does not have.
+pub(crate) fn mark_orphans(state: &mut State, view: &ViewExec, target: TargetId) -> Result<u64, ProjectionError> {
+    let prefix = keyspace::prefix(keyspace::WRITTEN, target.0);
+    if state.first(&prefix)?.is_none() {
+        return Ok(0);
+    }
+    let snapshot = state.snapshot()?;
+    let mut wanted: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let keys = pending::queued(&snapshot, target, after.as_ref(), 1024)?;
+        for queued in &keys {
+            wanted.insert(view.sink_key(&snapshot, &queued.key)?.text);
+        }
+        match keys.into_iter().last() {
+            Some(last) => after = Some(last),
+            None => break,
+        }
+    }
+    let published = state.committed().published.max(Lsn(1));
+    let mut marked = 0;
+    let mut after: Option<Arc<str>> = None;
+    loop {
+        let keys = list(&snapshot, target, after.as_deref(), 1024)?;
+        for key in keys.iter().filter(|key| !wanted.contains(&key.text)) {
+            pending::mark(state, target, &orphan_key(key)?, Lsn(1), published, Timestamp::default())?;
+            marked += 1;
+        }
+        match keys.into_iter().last() {
+            Some(last) => after = Some(last.text),
+            None => break,
+        }
+    }
+    Ok(marked)
+}
+
+/// The pending key of an orphan.
+fn orphan_key(key: &RenderedKey) -> Result<Vec<u8>, ProjectionError> {
+    let mut out = vec![ORPHAN];
+    serde_json::to_writer(&mut out, &(&key.text, &key.parts)).map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
+    Ok(out)
+}
+
+/// The sink key of a pending key that is an orphan.
+pub(crate) fn orphan(key: &[u8]) -> Option<Result<RenderedKey, ProjectionError>> {
+    let rest = key.strip_prefix(&[ORPHAN])?;
+    Some(
+        serde_json::from_slice::<(Arc<str>, Parts)>(rest)
+            .map(|(text, parts)| RenderedKey { text, parts })
+            .map_err(|_| damaged()),
+    )
+}
+
+fn place(target: TargetId, key_text: &str) -> Vec<u8> {
+    let mut out = keyspace::prefix(keyspace::WRITTEN, target.0);
+    out.extend_from_slice(key_text.as_bytes());
+    out
+}
+
+fn damaged() -> ProjectionError {
+    ProjectionError::Corrupt("a key text".to_owned())
+}
