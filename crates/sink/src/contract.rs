@@ -213,6 +213,12 @@ pub trait Sink: Send + Sync {
     /// Refuses a place that holds somebody else's data.
     async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError>;
 
+    /// Makes this target's generation the one that readers see, at once; idempotent. A sink without generations has nothing to do.
+    async fn switch(&self, target: usize) -> Result<(), SinkError> {
+        let _ = target;
+        Ok(())
+    }
+
     /// Makes sure that no request of an earlier connection or process life can take effect any more.
     async fn fence(&self) -> Result<Fence, SinkError>;
 

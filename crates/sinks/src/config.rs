@@ -17,6 +17,9 @@ pub enum SinkConfig {
     /// Redis or Valkey.
     #[cfg(feature = "redis")]
     Redis(crate::redis::RedisConfig),
+    /// Elasticsearch or OpenSearch.
+    #[cfg(feature = "elasticsearch")]
+    Elasticsearch(crate::elasticsearch::ElasticsearchConfig),
 }
 
 impl SinkConfig {
@@ -26,6 +29,8 @@ impl SinkConfig {
         match self {
             #[cfg(feature = "redis")]
             SinkConfig::Redis(_) => "redis",
+            #[cfg(feature = "elasticsearch")]
+            SinkConfig::Elasticsearch(_) => "elasticsearch",
         }
     }
 }
@@ -71,6 +76,26 @@ pub fn build(
             instance,
             owner_epoch,
         )?)),
+        #[cfg(feature = "elasticsearch")]
+        SinkConfig::Elasticsearch(config) => Ok(Arc::new(
+            crate::elasticsearch::ElasticsearchSink::new(&config, instance, owner_epoch)?,
+        )),
+    }
+}
+
+/// The URL with what stands between its user and its host left out.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{scheme}://{name}:***@{host}{path}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
     }
 }
 
@@ -108,6 +133,15 @@ mod tests {
             !shown.contains("hunter2") && shown.contains("***"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        assert_eq!(
+            without_password("rediss://me:s3@cret@cache:6379/1"),
+            "rediss://me:***@cache:6379/1"
+        );
+        assert_eq!(without_password("redis://cache"), "redis://cache");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The sinks: Elasticsearch and OpenSearch, Redis, Postgres.
 
 mod config;
+#[cfg(feature = "elasticsearch")]
+mod elasticsearch;
 #[cfg(feature = "redis")]
 mod redis;
 
 pub use config::{Secret, SinkConfig, build};
+#[cfg(feature = "elasticsearch")]
+pub use elasticsearch::ElasticsearchConfig;
 #[cfg(feature = "redis")]
 pub use redis::{KeyTemplate, KeyTemplateError, RedisConfig};

@@ -6,7 +6,7 @@ use readside_sink::SinkError;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use serde::Deserialize;
 
-use crate::config::{Secret, read_ca};
+use crate::config::{Secret, read_ca, without_password};
 
 /// A `[sinks.…]` section with `type = "redis"`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -33,22 +33,6 @@ impl std::fmt::Debug for RedisConfig {
             .field("password", &self.password)
             .field("ca", &self.ca)
             .finish()
-    }
-}
-
-/// The URL with what stands between its user and its host left out.
-pub(crate) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(authority_end);
-    match authority.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((name, _)) => format!("{scheme}://{name}:***@{host}{path}"),
-            None => url.to_owned(),
-        },
-        None => url.to_owned(),
     }
 }
 
@@ -96,19 +80,5 @@ impl RedisConfig {
         };
         let client = client.map_err(|error| self.refusal(&format!("cannot be used: {error}")))?;
         Ok((client, db))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_in_the_address_is_not_shown() {
-        assert_eq!(
-            without_password("rediss://me:s3@cret@cache:6379/1"),
-            "rediss://me:***@cache:6379/1"
-        );
-        assert_eq!(without_password("redis://cache"), "redis://cache");
     }
 }
