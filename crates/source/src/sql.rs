@@ -22,7 +22,7 @@ use crate::{ServerError, SourceError};
 
 /// What the text form of values depends on, and the timeouts that could end a long COPY or an exported snapshot. Given at
 /// start-up, they override `ALTER DATABASE … SET` and `ALTER ROLE … SET`.
-const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("client_encoding", "UTF8"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
