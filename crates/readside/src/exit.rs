@@ -1,7 +1,6 @@
 //! How a command ends: exit codes that scripts may rely on, and what goes to stderr before them.
 
 use std::fmt;
-use std::process::ExitCode;
 
 use readside_pipeline::ControlError;
 use readside_sink::SinkError;
@@ -35,14 +34,14 @@ impl Ending {
     pub fn when(so: bool) -> Ending {
         if so { Ending::Done } else { Ending::NotSo }
     }
-}
 
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> ExitCode {
-        ExitCode::from(match ending {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
             Ending::Done => DONE,
             Ending::NotSo => NOT_SO,
-        })
+        }
     }
 }
 

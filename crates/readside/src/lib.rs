@@ -7,10 +7,13 @@ pub mod cli;
 pub mod client;
 mod command;
 pub mod config;
+pub mod data_dir;
 pub mod exit;
 pub mod output;
 mod page;
 pub mod position;
+mod sinks;
+mod view;
 
 pub use command::main;
 

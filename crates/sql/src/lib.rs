@@ -8,6 +8,7 @@
 mod aggregates;
 mod arena;
 mod bind;
+mod check;
 mod compile;
 mod explain;
 mod planner;
@@ -16,6 +17,7 @@ mod scope;
 mod syntax;
 mod type_facts;
 
+pub use check::check_syntax;
 pub use compile::{compile, compile_generated};
 pub use explain::explain;
 pub use refusal::Refusal;

@@ -2,7 +2,11 @@
 //!
 //! In: a command line and the environment. Out: results on stdout, everything else on stderr, one of the codes of [`crate::exit`].
 
+mod check;
 mod dead_letters;
+mod drop;
+mod explain;
+mod preview;
 pub(crate) mod status;
 mod verify;
 mod wait;
@@ -15,7 +19,7 @@ use readside_telemetry::{LogFormat, LogOptions, start_logging};
 use crate::cli::{Cli, Command, Global};
 use crate::client::Client;
 use crate::config::{Config, Secret, Surroundings, load_admin};
-use crate::exit::{Ending, Failure};
+use crate::exit::Failure;
 use crate::output::{Output, colour_wanted};
 
 /// The program.
@@ -25,7 +29,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.json);
     match start(cli, &output) {
-        Ok(ending) => ending.into(),
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             output.note(format_args!("error: {failure}"));
             ExitCode::from(failure.code)
@@ -33,7 +37,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn start(cli: Cli, output: &Output) -> Result<Ending, Failure> {
+fn start(cli: Cli, output: &Output) -> Result<u8, Failure> {
     logging(&cli)?;
     crate::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -67,17 +71,26 @@ fn logging(cli: &Cli) -> Result<(), Failure> {
     .map_err(Failure::refused)
 }
 
-async fn dispatch(cli: Cli, output: &Output) -> Result<Ending, Failure> {
+async fn dispatch(cli: Cli, output: &Output) -> Result<u8, Failure> {
     let global = cli.global;
-    match cli.command {
+    let ending = match cli.command {
+        Command::Check(args) => return check::check(&global, &args, output).await,
+        Command::Preview(args) => {
+            preview::preview(&configuration(&global, output)?, &args, output).await
+        }
+        Command::Explain(args) => {
+            explain::explain(&configuration(&global, output)?, &args, output).await
+        }
+        Command::Drop(args) => drop::drop(&configuration(&global, output)?, &args, output).await,
         Command::Status(_) => status::status(&client(&global)?, output).await,
         Command::Wait(args) => wait::wait(&client(&global)?, args, output).await,
         Command::Verify(args) => verify::verify(&client(&global)?, args, output).await,
         Command::DeadLetters(args) => {
             dead_letters::dead_letters(&client(&global)?, args, output).await
         }
-        _ => Err(Failure::stopped("not yet")),
-    }
+        Command::Run(_) => Err(Failure::stopped("not yet")),
+    }?;
+    Ok(ending.code())
 }
 
 fn variable(name: &str) -> Option<String> {

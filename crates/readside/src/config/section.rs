@@ -131,17 +131,6 @@ impl<'a> Section<'a> {
         found
     }
 
-    /// Yes or no.
-    pub(crate) fn flag(&self, findings: &mut Findings<'_>, key: &str) -> Option<bool> {
-        let found = self.value(key)?;
-        let flag = found.value.as_bool();
-        if flag.is_none() {
-            let message = format!("wants true or false, not {}", kind(found.value));
-            found.refuse(findings, message, None);
-        }
-        flag
-    }
-
     /// A text that `parse` turns into a type of its own.
     pub(crate) fn parsed<T, E: std::fmt::Display>(
         &self,
