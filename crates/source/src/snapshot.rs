@@ -97,6 +97,8 @@ pub struct PageRange {
 pub struct CopyStream {
     rows: Pin<Box<CopyOutStream>>,
     columns: usize,
+    /// The end was seen; the driver must not be asked again.
+    ended: bool,
     rows_read: u64,
     bytes_read: u64,
 }
@@ -216,6 +218,7 @@ impl SnapshotReader {
         Ok(CopyStream {
             rows: Box::pin(rows),
             columns: columns.len(),
+            ended: false,
             rows_read: 0,
             bytes_read: 0,
         })
@@ -284,8 +287,9 @@ impl CopyStream {
     ) -> Result<Option<Vec<Row>>, SourceError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while batch.len() < rows_max && bytes < bytes_max {
+        while !self.ended && batch.len() < rows_max && bytes < bytes_max {
             let Some(line) = self.rows.next().await else {
+                self.ended = true;
                 break;
             };
             let line: Bytes = line?;
