@@ -23,6 +23,7 @@ pub mod redis;
 pub mod search;
 pub mod setup;
 mod wait;
+pub mod workload;
 
 pub use cache::cache_dir;
 pub use http::client as http_client;
