@@ -8,29 +8,53 @@ use num_bigint::BigInt;
 
 use crate::ValueError;
 
-/// Digits and exponent of `x` (`d.ddd × 10^exponent`), shortest, never exactly half way to a neighbour.
+/// The binary form of a positive finite float: `mantissa × 2^power`.
+#[derive(Clone, Copy)]
+struct Binary {
+    mantissa: u64,
+    power: i32,
+    /// Whether decimals half way to a neighbour can be as short as the shortest form.
+    may_be_half_way: bool,
+}
+
+/// Digits and exponent (`d.ddd × 10^exponent`) of the shortest decimal that reads back the same.
 ///
-/// Rust's shortest form may sit exactly on the boundary between two floats (1e23), which Postgres does not accept.
+/// Rust's shortest form differs from Postgres' in two ways: it may stand exactly half way between two floats (1e23), where the
+/// reader's rounding decides; and of two equally near decimals it takes the upper one, not the even one.
 fn shortest(
     text: &str,
-    retry: impl Fn(usize) -> String,
-    on_boundary: impl Fn(&str, i32) -> bool,
+    at_precision: impl Fn(usize) -> String,
+    reads_back: impl Fn(&str) -> bool,
+    binary: Binary,
 ) -> (String, i32) {
     let (digits, exponent) = split_exponent(text);
-    if !on_boundary(&digits, exponent) {
-        return (digits, exponent);
+    if binary.may_be_half_way && is_half_way(&digits, exponent, binary) {
+        for precision in digits.len() - 1..18 {
+            let (longer, e) = split_exponent(&at_precision(precision));
+            let trimmed = longer.trim_end_matches('0');
+            if trimmed != digits && !is_half_way(trimmed, e, binary) {
+                return (trimmed.to_owned(), e);
+            }
+        }
     }
-    for precision in digits.len()..18 {
-        let (longer, e) = split_exponent(&retry(precision));
-        let trimmed = longer.trim_end_matches('0').to_owned();
-        if trimmed.len() > digits.len() && !on_boundary(&trimmed, e) {
-            return (trimmed, e);
+    if let Some(even) = even_neighbour(&digits)
+        && {
+            let (longer, _) = split_exponent(&at_precision(digits.len()));
+            longer.ends_with('5') && longer[..digits.len()] == even
         }
-        if trimmed.len() == digits.len() && trimmed != digits && !on_boundary(&trimmed, e) {
-            return (trimmed, e);
-        }
+        && is_exactly(&format!("{even}5"), exponent, binary)
+        && reads_back(&format!("{}.{}e{exponent}", &even[..1], &even[1..]))
+    {
+        return (even, exponent);
     }
     (digits, exponent)
+}
+
+/// The digits with the last one, if it is odd, lowered by one.
+fn even_neighbour(digits: &str) -> Option<String> {
+    let (head, last) = digits.split_at(digits.len() - 1);
+    let last = last.parse::<u8>().ok().filter(|d| d % 2 == 1)?;
+    Some(format!("{head}{}", last - 1))
 }
 
 /// `1.25e-7` to (`125`, -7).
@@ -42,18 +66,27 @@ fn split_exponent(text: &str) -> (String, i32) {
     )
 }
 
-/// Whether `digits × 10^…` is exactly half way between the float `mantissa × 2^power` and a neighbour.
-fn is_half_way(digits: &str, exponent: i32, mantissa: u64, power: i32) -> bool {
+/// Compares `digits × 10^…` with `mantissas × 2^(power - 1)`, exactly.
+fn equals_any(digits: &str, exponent: i32, power: i32, mantissas: &[u64]) -> bool {
     let Ok(d) = digits.parse::<BigInt>() else {
         return false;
     };
     let ten = exponent + 1 - i32::try_from(digits.len()).unwrap_or(0);
-    // d × 10^ten against (2 mantissa ± 1) × 2^(power - 1), brought to integers.
     let pow = |base: u8, e: i32| BigInt::from(base).pow(u32::try_from(e.max(0)).unwrap_or(0));
     let left = d * pow(10, ten) * pow(2, 1 - power);
     let scale = pow(2, power - 1) * pow(10, -ten);
-    let middle = BigInt::from(mantissa) * 2;
-    left == (&middle + 1) * &scale || left == (middle - 1) * scale
+    mantissas.iter().any(|m| left == &scale * *m)
+}
+
+/// Whether the decimal is exactly half way between the float and a neighbour.
+fn is_half_way(digits: &str, exponent: i32, binary: Binary) -> bool {
+    let twice = binary.mantissa * 2;
+    equals_any(digits, exponent, binary.power, &[twice - 1, twice + 1])
+}
+
+/// Whether the decimal is exactly the float.
+fn is_exactly(digits: &str, exponent: i32, binary: Binary) -> bool {
+    equals_any(digits, exponent, binary.power, &[binary.mantissa * 2])
 }
 
 fn write_digits(out: &mut String, negative: bool, digits: &str, exponent: i32, exponent_max: i32) {
@@ -112,14 +145,24 @@ pub fn write_float8(out: &mut String, x: f64) {
     }
     let magnitude = x.abs();
     let bits = magnitude.to_bits();
-    let mantissa = (bits & ((1 << 52) - 1)) | (1 << 52);
-    let power = i32::try_from(bits >> 52).unwrap_or(0) - 1075;
-    // Outside this range no short decimal is half way between two doubles.
-    let candidate = mantissa % 2 == 0 && (1e14..1e45).contains(&magnitude);
+    let fraction = bits & ((1 << 52) - 1);
+    let raw = i32::try_from(bits >> 52).unwrap_or(0);
+    let mantissa = if raw == 0 {
+        fraction
+    } else {
+        fraction | (1 << 52)
+    };
+    let binary = Binary {
+        mantissa,
+        power: raw.max(1) - 1075,
+        // Outside this range no decimal of 17 digits is half way between two doubles.
+        may_be_half_way: mantissa % 2 == 0 && (1e14..1e45).contains(&magnitude),
+    };
     let (digits, exponent) = shortest(
         &format!("{magnitude:e}"),
         |precision| format!("{magnitude:.precision$e}"),
-        |digits, exponent| candidate && is_half_way(digits, exponent, mantissa, power),
+        |text| text.parse() == Ok(magnitude),
+        binary,
     );
     write_digits(out, x < 0.0, &digits, exponent, 15);
 }
@@ -135,14 +178,23 @@ pub fn write_float4(out: &mut String, x: f32) {
     }
     let magnitude = x.abs();
     let bits = magnitude.to_bits();
-    let normal = bits >> 23 != 0;
-    let mantissa = u64::from(bits & ((1 << 23) - 1)) | if normal { 1 << 23 } else { 0 };
-    let power = i32::try_from((bits >> 23).max(1)).unwrap_or(0) - 150;
-    let candidate = mantissa % 2 == 0 && (1e4..1e20).contains(&magnitude);
+    let fraction = u64::from(bits & ((1 << 23) - 1));
+    let raw = i32::try_from(bits >> 23).unwrap_or(0);
+    let mantissa = if raw == 0 {
+        fraction
+    } else {
+        fraction | (1 << 23)
+    };
+    let binary = Binary {
+        mantissa,
+        power: raw.max(1) - 150,
+        may_be_half_way: mantissa % 2 == 0 && (1e4..1e20).contains(&magnitude),
+    };
     let (digits, exponent) = shortest(
         &format!("{magnitude:e}"),
         |precision| format!("{magnitude:.precision$e}"),
-        |digits, exponent| candidate && is_half_way(digits, exponent, mantissa, power),
+        |text| text.parse() == Ok(magnitude),
+        binary,
     );
     write_digits(out, x < 0.0, &digits, exponent, 6);
 }
@@ -160,7 +212,7 @@ fn float_text<'a>(type_name: &str, text: &'a str) -> Result<FloatText<'a>, Value
         Some(b'+') => (1.0, &trimmed[1..]),
         _ => (1.0, trimmed),
     };
-    if body.eq_ignore_ascii_case("nan") && (sign > 0.0 || body.len() == trimmed.len()) {
+    if body.eq_ignore_ascii_case("nan") {
         return Ok(FloatText::Special(f64::NAN));
     }
     if body.eq_ignore_ascii_case("infinity") || body.eq_ignore_ascii_case("inf") {

@@ -195,7 +195,12 @@ fn parse_bytea(text: &str) -> Result<Arc<[u8]>, ParseError> {
                 bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 rest = tail;
             }
-            _ => return Err(ValueError::syntax("bytea", text)),
+            _ => {
+                return Err(ValueError::new(
+                    "22P02",
+                    "invalid input syntax for type bytea",
+                ));
+            }
         }
     }
     Ok(bytes.into())

@@ -35,7 +35,11 @@ fn bounds<'a>(
         let upper: i32 = upper.trim().parse().map_err(|_| fail())?;
         let length = i64::from(upper) - i64::from(lower) + 1;
         let length = usize::try_from(length)
-            .map_err(|_| ValueError::new("2202E", "upper bound cannot be less than lower bound"))?;
+            .ok()
+            .filter(|length| *length > 0)
+            .ok_or_else(|| {
+                ValueError::new("2202E", "upper bound cannot be less than lower bound")
+            })?;
         bounds.push((lower, length));
         rest = skip_spaces(tail);
     }
@@ -77,6 +81,10 @@ impl Reader<'_, '_> {
         let mut count = 0usize;
         self.rest = skip_spaces(self.rest);
         if let Some(after) = self.rest.strip_prefix('}') {
+            // Only the whole array may be empty.
+            if depth > 0 {
+                return self.fail();
+            }
             self.rest = after;
         } else {
             loop {
@@ -118,8 +126,10 @@ impl Reader<'_, '_> {
     fn item(&mut self) -> Result<Value, ParseError> {
         let mut value = String::new();
         let mut quoted = false;
-        let mut chars = self.rest.char_indices();
         let mut in_quotes = false;
+        // After its closing quote an element is complete.
+        let mut closed = false;
+        let mut chars = self.rest.char_indices();
         // Blanks at the end of an unquoted element don't count.
         let mut significant = 0;
         loop {
@@ -127,6 +137,7 @@ impl Reader<'_, '_> {
                 return self.fail();
             };
             match c {
+                c if closed && !is_space(c) && !matches!(c, ',' | '}') => return self.fail(),
                 '\\' => match chars.next() {
                     Some((_, escaped)) => {
                         value.push(escaped);
@@ -135,10 +146,17 @@ impl Reader<'_, '_> {
                     }
                     None => return self.fail(),
                 },
-                '"' => {
-                    in_quotes = !in_quotes;
-                    quoted = true;
+                '"' if in_quotes => {
+                    in_quotes = false;
+                    closed = true;
                     significant = value.len();
+                }
+                '"' => {
+                    if !value.is_empty() || quoted {
+                        return self.fail();
+                    }
+                    in_quotes = true;
+                    quoted = true;
                 }
                 ',' | '}' if !in_quotes => {
                     self.rest = &self.rest[at..];

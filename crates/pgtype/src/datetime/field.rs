@@ -109,6 +109,25 @@ impl Field {
         )
     }
 
+    /// `date_trunc` does not know some names at all that `extract` does.
+    fn not_truncated(self, type_name: &str) -> ValueError {
+        match self {
+            Field::Dow
+            | Field::IsoDow
+            | Field::Doy
+            | Field::IsoYear
+            | Field::Epoch
+            | Field::Julian => ValueError::new(
+                "22023",
+                format!(
+                    "unit \"{}\" not recognized for type {type_name}",
+                    self.name()
+                ),
+            ),
+            _ => self.unsupported(type_name),
+        }
+    }
+
     /// What an infinite moment has for the fields that only grow; `None` (NULL) for those that go round.
     fn of_infinity(self, positive: bool) -> Option<Numeric> {
         match self {
@@ -198,11 +217,11 @@ fn extract_moment(
         field,
         Field::Timezone | Field::TimezoneHour | Field::TimezoneMinute
     );
-    if zone_field && offset.is_none() {
-        return Err(field.unsupported(type_name));
-    }
     if micros == TIMESTAMP_INFINITY || micros == TIMESTAMP_NEGATIVE_INFINITY {
         return Ok(field.of_infinity(micros > 0));
+    }
+    if zone_field && offset.is_none() {
+        return Err(field.unsupported(type_name));
     }
     let days = micros.div_euclid(MICROS_PER_DAY);
     let time = micros.rem_euclid(MICROS_PER_DAY);
@@ -357,7 +376,7 @@ fn truncate(field: Field, c: &Civil, type_name: &str) -> Result<Civil, ValueErro
                 _ => t.year,
             };
         }
-        _ => return Err(field.unsupported(type_name)),
+        _ => return Err(field.not_truncated(type_name)),
     }
     Ok(t)
 }
@@ -419,6 +438,6 @@ pub fn date_trunc_interval(field: Field, interval: &Interval) -> Result<Interval
         Field::Decade => cut_months(120),
         Field::Century => cut_months(1200),
         Field::Millennium => cut_months(12_000),
-        _ => return Err(field.unsupported("interval")),
+        _ => return Err(field.not_truncated("interval")),
     })
 }

@@ -23,7 +23,10 @@ enum Unit {
 
 enum Fault {
     Format,
+    /// A field does not fit.
     Overflow,
+    /// Each field fits, but not all together.
+    Total,
 }
 
 fn unit_of(word: &str) -> Option<Unit> {
@@ -48,12 +51,33 @@ fn unit_of(word: &str) -> Option<Unit> {
 
 #[derive(Default)]
 struct Sum {
+    /// The units that have been given; each may be given once.
+    seen: u32,
+    years: i64,
     months: i64,
     days: i64,
     micros: i128,
 }
 
 impl Sum {
+    fn see(&mut self, units: &[Unit]) -> Result<(), Fault> {
+        for unit in units {
+            let bit = 1 << *unit as u32;
+            if self.seen & bit != 0 {
+                return Err(Fault::Format);
+            }
+            self.seen |= bit;
+        }
+        Ok(())
+    }
+
+    /// A time of day, in microseconds.
+    fn add_clock(&mut self, micros: i128) -> Result<(), Fault> {
+        self.see(&[Unit::Hour, Unit::Minute, Unit::Second])?;
+        self.micros += micros;
+        Ok(())
+    }
+
     fn add_micros(&mut self, fraction: f64, unit: i64) {
         #[allow(
             clippy::cast_possible_truncation,
@@ -92,6 +116,7 @@ impl Sum {
         fraction_digits: &str,
         unit: Unit,
     ) -> Result<(), Fault> {
+        self.see(&[unit])?;
         let fraction: f64 = if fraction_digits.is_empty() {
             0.0
         } else {
@@ -126,31 +151,34 @@ impl Sum {
                 self.add_micros(fraction, MICROS_PER_HOUR);
             }
             Unit::Day => {
-                self.days += whole;
+                self.days = self.days.checked_add(whole).ok_or(Fault::Overflow)?;
                 self.add_micros(fraction, MICROS_PER_DAY);
             }
             Unit::Week => {
-                self.days += times(7)?;
+                self.days = self.days.checked_add(times(7)?).ok_or(Fault::Overflow)?;
                 self.add_days(fraction, 7.0);
             }
             Unit::Month => {
-                self.months += whole;
+                self.months = self.months.checked_add(whole).ok_or(Fault::Overflow)?;
                 self.add_days(fraction, 30.0);
             }
             Unit::Year => {
-                self.months += times(12)?;
+                self.years = self.years.checked_add(times(1)?).ok_or(Fault::Overflow)?;
                 self.add_months(fraction, 12.0);
             }
             Unit::Decade => {
-                self.months += times(120)?;
+                self.years = self.years.checked_add(times(10)?).ok_or(Fault::Overflow)?;
                 self.add_months(fraction, 120.0);
             }
             Unit::Century => {
-                self.months += times(1200)?;
+                self.years = self.years.checked_add(times(100)?).ok_or(Fault::Overflow)?;
                 self.add_months(fraction, 1200.0);
             }
             Unit::Millennium => {
-                self.months += times(12_000)?;
+                self.years = self
+                    .years
+                    .checked_add(times(1000)?)
+                    .ok_or(Fault::Overflow)?;
                 self.add_months(fraction, 12_000.0);
             }
         }
@@ -159,9 +187,11 @@ impl Sum {
 
     fn finish(self, negate: bool) -> Result<Interval, Fault> {
         let sign = if negate { -1 } else { 1 };
-        let part = |n: i64| i32::try_from(n * sign).map_err(|_| Fault::Overflow);
+        let part =
+            |n: i64| i32::try_from(i128::from(n) * i128::from(sign)).map_err(|_| Fault::Overflow);
+        let total = i64::from(part(self.years)?) * 12 + i64::from(part(self.months)?);
         Ok(Interval {
-            months: part(self.months)?,
+            months: i32::try_from(total).map_err(|_| Fault::Total)?,
             days: part(self.days)?,
             micros: i64::try_from(self.micros * i128::from(sign)).map_err(|_| Fault::Overflow)?,
         })
@@ -226,11 +256,12 @@ fn iso(text: &str) -> Result<Interval, Fault> {
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('t') {
             in_time = true;
+            any = true;
             rest = after;
             if rest.contains(':') {
                 let (negative, clock_text) = sign(rest);
                 let micros = clock(clock_text)?;
-                sum.micros += if negative { -micros } else { micros };
+                sum.add_clock(if negative { -micros } else { micros })?;
                 any = true;
                 break;
             }
@@ -250,6 +281,8 @@ fn iso(text: &str) -> Result<Interval, Fault> {
             continue;
         }
         let unit = match (after.as_bytes().first(), in_time) {
+            (None, false) => Unit::Year,
+            (None, true) => Unit::Hour,
             (Some(b'y'), false) => Unit::Year,
             (Some(b'm'), false) => Unit::Month,
             (Some(b'w'), false) => Unit::Week,
@@ -259,9 +292,11 @@ fn iso(text: &str) -> Result<Interval, Fault> {
             (Some(b's'), true) => Unit::Second,
             _ => return Err(Fault::Format),
         };
+        // Units may repeat in this form.
+        sum.seen = 0;
         sum.add(negative, whole, fraction, unit)?;
         any = true;
-        rest = &after[1..];
+        rest = after.get(1..).unwrap_or("");
     }
     if any {
         sum.finish(false)
@@ -319,7 +354,7 @@ fn parse(text: &str, typmod: i32) -> Result<Interval, Fault> {
         any = true;
         if unsigned[..end].contains(':') {
             let micros = clock(&unsigned[..end])?;
-            sum.micros += if negative { -micros } else { micros };
+            sum.add_clock(if negative { -micros } else { micros })?;
             rest = unsigned[end..].trim_start();
             continue;
         }
@@ -332,7 +367,8 @@ fn parse(text: &str, typmod: i32) -> Result<Interval, Fault> {
             if months > 11 || !fraction.is_empty() {
                 return Err(Fault::Overflow);
             }
-            sum.add(negative, whole, "", Unit::Year)?;
+            let years = if negative { -whole } else { whole };
+            sum.years = sum.years.checked_add(years).ok_or(Fault::Overflow)?;
             sum.add(negative, months, "", Unit::Month)?;
             rest = after.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
             continue;
@@ -348,6 +384,9 @@ fn parse(text: &str, typmod: i32) -> Result<Interval, Fault> {
             if token.contains(':') {
                 // A number before a time of day counts days.
                 Unit::Day
+            } else if following.starts_with(|c: char| c.is_ascii_digit()) {
+                // It would count the next number's units, which are taken.
+                return Err(Fault::Format);
             } else {
                 bare
             }
@@ -383,5 +422,6 @@ pub fn parse_interval(text: &str, typmod: i32) -> Result<Interval, ValueError> {
             "22015",
             format!("interval field value out of range: \"{text}\""),
         )),
+        Err(Fault::Total) => Err(ValueError::datetime_out_of_range("interval")),
     }
 }

@@ -34,6 +34,9 @@ const DAYS: [&str; 7] = [
     "saturday",
 ];
 
+/// Beyond every date that there is.
+const YEAR_MAX: i64 = 6_000_000;
+
 /// What a text turned out to say.
 enum Parsed {
     Infinity,
@@ -308,6 +311,9 @@ impl Fields {
             [year, day] if year.len() >= 4 && day.len() == 3 => {
                 self.set_year(year)?;
                 self.month = Some(1);
+                if number(year)? > YEAR_MAX {
+                    return Err(Fault::Field);
+                }
                 let start = days_from_civil(number(year)?, 1, 1);
                 let (_, month, day) = super::civil_from_days(start + number(day)? - 1);
                 self.month = Some(month);
@@ -366,7 +372,9 @@ impl Fields {
     /// Days since 2000-01-01.
     fn days(&self) -> Result<i64, Fault> {
         if let Some(julian) = self.julian {
-            return Ok(julian + super::civil::DATE_MIN);
+            return julian
+                .checked_add(super::civil::DATE_MIN)
+                .ok_or(Fault::Field);
         }
         let year = self.year()?;
         let month = self.month.ok_or(Fault::Format)?;
@@ -377,7 +385,7 @@ impl Fields {
         {
             return Err(Fault::Field);
         }
-        if year > 6_000_000 {
+        if year.abs() > YEAR_MAX {
             return Err(Fault::Field);
         }
         Ok(days_from_civil(year, month, day))
@@ -388,13 +396,16 @@ impl Fields {
             return Ok(0);
         };
         if let Some(afternoon) = self.afternoon {
-            if !(1..=12).contains(&hour) {
+            if !(0..=12).contains(&hour) {
                 return Err(Fault::Field);
             }
             hour = hour % 12 + if afternoon { 12 } else { 0 };
         }
+        if minute > 59 || second > 60 || hour > 24 {
+            return Err(Fault::Field);
+        }
         let total = time_from_parts(hour, minute, second, micros);
-        if minute > 59 || second > 60 || hour > 24 || total > MICROS_PER_DAY {
+        if total > MICROS_PER_DAY {
             return Err(Fault::Field);
         }
         Ok(total)
@@ -421,6 +432,8 @@ fn parse(text: &str) -> Result<Parsed, Fault> {
             } else if let Some(separator) = token.chars().find(|c| "-/.".contains(*c)) {
                 if separator == '.' && (after_t || fields.has_date()) {
                     fields.time = Some(clock(token)?);
+                } else if fields.time.is_some() {
+                    return Err(Fault::Format);
                 } else {
                     fields.date(token, separator)?;
                 }
@@ -453,7 +466,11 @@ fn parse(text: &str) -> Result<Parsed, Fault> {
             "now" | "today" | "tomorrow" | "yesterday" => return Err(Fault::Clock),
             "am" | "pm" => fields.afternoon = Some(token == "pm"),
             "ad" | "bc" => fields.bc = token == "bc",
-            "t" if i > 0 => after_t = true,
+            "t" if tokens.len() > i + 1 => after_t = true,
+            "allballs" => {
+                fields.time = Some((0, 0, 0, 0));
+                fields.zone = Some(Zone::Fixed(0));
+            }
             "at" | "on" => {}
             "j" => {
                 let days = tokens.get(i + 1).ok_or(Fault::Format)?;

@@ -128,6 +128,11 @@ fn path_index(step: &str, at: usize) -> Result<i64, ValueError> {
         })
 }
 
+fn is_empty(value: &Json) -> bool {
+    matches!(value, Json::Array(e) if e.is_empty())
+        || matches!(value, Json::Object(p) if p.is_empty())
+}
+
 /// `value #- path`
 ///
 /// # Errors
@@ -135,6 +140,9 @@ fn path_index(step: &str, at: usize) -> Result<i64, ValueError> {
 pub fn delete_path(mut value: Json, path: &[&str]) -> Result<Json, ValueError> {
     if value.is_scalar() {
         return Err(invalid("cannot delete path in scalar"));
+    }
+    if is_empty(&value) {
+        return Ok(value);
     }
     edit(&mut value, path, 0, None, false)?;
     Ok(value)
@@ -152,6 +160,9 @@ pub fn set_path(
 ) -> Result<Json, ValueError> {
     if value.is_scalar() {
         return Err(invalid("cannot set path in scalar"));
+    }
+    if is_empty(&value) && !create_missing {
+        return Ok(value);
     }
     edit(&mut value, path, 0, Some(replacement), create_missing)?;
     Ok(value)

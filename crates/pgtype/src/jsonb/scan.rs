@@ -195,6 +195,16 @@ pub fn get_element(text: &str, index: i64) -> Option<&str> {
     elements(text).nth(length.checked_sub(back)?)
 }
 
+/// `jsonb -> index`: as [`get_element`], but a scalar is an array of itself, as jsonb stores it.
+#[must_use]
+pub fn get_jsonb_element(text: &str, index: i64) -> Option<&str> {
+    match kind(text) {
+        Kind::Array => get_element(text, index),
+        Kind::Object => None,
+        _ => (index == 0 || index == -1).then_some(text),
+    }
+}
+
 /// `value #> path`: keys of objects, indices of arrays; `None` when there is nothing.
 #[must_use]
 pub fn get_path<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
