@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{DEFAULT_FILE, parse_duration};
@@ -50,7 +51,7 @@ pub struct Global {
     )]
     pub config: Option<PathBuf>,
     /// Print results as JSON, for scripts
-    #[arg(long, global = true, env = "READSIDE_JSON", hide_env = true)]
+    #[arg(long, global = true, env = "READSIDE_JSON", hide_env = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Where `run` serves and the other commands look for it [default: admin.listen, else 127.0.0.1:7377]
     #[arg(
@@ -133,7 +134,7 @@ Examples:
   readside check --offline       configuration and SQL syntax only, without secrets or a database")]
 pub struct CheckArgs {
     /// Without a database: configuration and SQL syntax only
-    #[arg(long, env = "READSIDE_OFFLINE", hide_env = true)]
+    #[arg(long, env = "READSIDE_OFFLINE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub offline: bool,
 }
 
@@ -183,7 +184,7 @@ Publication and slot are created where they are missing and the role may; else t
 may is printed, and the exit code is 4. SIGTERM and SIGINT end it cleanly within seconds.")]
 pub struct RunArgs {
     /// Stop once every view has reached where the source is now
-    #[arg(long, env = "READSIDE_UNTIL_CAUGHT_UP", hide_env = true)]
+    #[arg(long, env = "READSIDE_UNTIL_CAUGHT_UP", hide_env = true, value_parser = FalseyValueParser::new())]
     pub until_caught_up: bool,
 }
 
@@ -242,7 +243,7 @@ pub struct VerifyArgs {
     #[arg(value_name = "VIEW")]
     pub views: Vec<String>,
     /// Mark what differs, so that it is written again
-    #[arg(long, env = "READSIDE_REPAIR", hide_env = true)]
+    #[arg(long, env = "READSIDE_REPAIR", hide_env = true, value_parser = FalseyValueParser::new())]
     pub repair: bool,
 }
 
@@ -278,10 +279,10 @@ Examples:
   readside drop --sinks --yes      also what was written into the sinks, without asking")]
 pub struct DropArgs {
     /// Also what readside wrote into the sinks
-    #[arg(long, env = "READSIDE_SINKS", hide_env = true)]
+    #[arg(long, env = "READSIDE_SINKS", hide_env = true, value_parser = FalseyValueParser::new())]
     pub sinks: bool,
     /// Don't ask
-    #[arg(long, env = "READSIDE_YES", hide_env = true)]
+    #[arg(long, env = "READSIDE_YES", hide_env = true, value_parser = FalseyValueParser::new())]
     pub yes: bool,
 }
 

@@ -87,11 +87,12 @@ pub(crate) fn target(view: &ViewConfig, into: &ViewSinkConfig, plan: &Plan) -> V
             })
             .collect(),
         key: plan.key.pieces.iter().map(|p| p.column).collect(),
-        key_nullable: plan
-            .key
-            .pieces
-            .iter()
-            .any(|p| p.nullable || p.column.is_none()),
+        key_nullable: plan.key.pieces.is_empty()
+            || plan
+                .key
+                .pieces
+                .iter()
+                .any(|p| p.nullable || p.column.is_none()),
         mapping: into.mapping.clone(),
         generation: 1,
     }

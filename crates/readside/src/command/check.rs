@@ -222,6 +222,22 @@ async fn describe(
     }
 }
 
+/// What stands in the way on the source, as SQL to run with the reasons as comments. Whether there was any.
+pub(crate) async fn tell_source_obstacles(config: &Config, output: &Output) -> bool {
+    let mut report = Report::default();
+    if source(config, &mut report).await.is_err() {
+        return false;
+    }
+    let mut told = false;
+    for problem in &report.problems {
+        if let (Grade::Error, Some(sql)) = (problem.grade, &problem.sql) {
+            output.result(format_args!("-- {}\n{sql}", problem.message));
+            told = true;
+        }
+    }
+    told
+}
+
 fn tell(report: &Report, args: &CheckArgs, output: &Output) {
     if output.json {
         output.json_result(report);

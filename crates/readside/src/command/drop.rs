@@ -45,7 +45,7 @@ pub(crate) async fn drop(
         config.source.slot, config.source.publication
     ));
     output.note(format_args!(
-        "local data is still in `{}`; remove it before the next `readside run`",
+        "local data is still in `{}`",
         config.data.dir.display()
     ));
     Ok(Ending::Done)

@@ -111,13 +111,11 @@ pub struct DataConfig {
     pub dir: PathBuf,
     /// The changelog's limit on disk.
     pub changelog_bytes_max: Option<ByteSize>,
-    /// The limit of local state on disk.
-    pub state_bytes_max: Option<ByteSize>,
-    /// How often state is made durable; 5 s by default.
-    pub state_sync: Duration,
+    /// State is flushed when this much has been committed in memory.
+    pub state_flush_bytes: Option<ByteSize>,
+    /// State is flushed at least this often.
+    pub state_flush_interval: Option<Duration>,
 }
-
-const STATE_SYNC: Duration = Duration::from_secs(5);
 
 impl Config {
     /// Reads and checks a file, and the files that it names.
@@ -299,8 +297,8 @@ impl Reader<'_> {
             return root.value("data").is_none().then(|| DataConfig {
                 dir: self.base.join("data"),
                 changelog_bytes_max: None,
-                state_bytes_max: None,
-                state_sync: STATE_SYNC,
+                state_flush_bytes: None,
+                state_flush_interval: None,
             });
         };
         let dir = section.text(findings, "dir").map(|d| d.value);
@@ -308,14 +306,19 @@ impl Reader<'_> {
             section.parsed(findings, key, SIZE_HINT, str::parse::<ByteSize>)
         };
         let changelog_bytes_max = size(findings, "changelog_bytes_max");
-        let state_bytes_max = size(findings, "state_bytes_max");
-        let state_sync = section.parsed(findings, "state_sync", DURATION_HINT, parse_duration);
+        let state_flush_bytes = size(findings, "state_flush_bytes");
+        let state_flush_interval = section.parsed(
+            findings,
+            "state_flush_interval",
+            DURATION_HINT,
+            parse_duration,
+        );
         section.finish(findings);
         Some(DataConfig {
             dir: self.base.join(dir.unwrap_or("data")),
             changelog_bytes_max,
-            state_bytes_max,
-            state_sync: state_sync.unwrap_or(STATE_SYNC),
+            state_flush_bytes,
+            state_flush_interval,
         })
     }
 
