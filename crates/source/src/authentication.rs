@@ -18,6 +18,7 @@ fn refused(config: &SourceConfig, reason: impl ToString) -> SourceError {
     SourceError::Auth {
         user: config.user.clone(),
         reason: reason.to_string(),
+        by_address: false,
     }
 }
 

@@ -98,6 +98,8 @@ pub enum SourceError {
         user: String,
         /// What the server, or our side of the exchange, says.
         reason: String,
+        /// The connection's kind or address was refused, or the role is not there; as against the password.
+        by_address: bool,
     },
     /// The database does not exist.
     #[error("database `{database}` does not exist: {server}")]
@@ -313,6 +315,7 @@ impl SourceError {
         match error.code.as_str() {
             "28000" | "28P01" => SourceError::Auth {
                 user: user.to_owned(),
+                by_address: error.code == "28000",
                 reason: error.message,
             },
             "3D000" => SourceError::DatabaseMissing {

@@ -3,7 +3,6 @@
 //! In: a [`SourceConfig`]. Out: the server's identity and timelines, slots with their snapshots, and the
 //! [`ReplicationStream`] that the connection turns into.
 
-use std::io;
 use std::time::Duration;
 
 use fallible_iterator::FallibleIterator;
@@ -14,8 +13,8 @@ use readside_model::Lsn;
 
 use crate::authentication::authenticate;
 use crate::config::SourceConfig;
-use crate::socket::{Attempt, Socket, attempts, worth_another_attempt};
-use crate::sql::{SETTINGS_BY_VERSION, options, prefer_first};
+use crate::socket::{Attempt, Attempts, Socket};
+use crate::sql::{SETTINGS_BY_VERSION, options};
 use crate::stream::ReplicationStream;
 use crate::wire::{Frame, Wire, server_error};
 use crate::{ServerError, SourceError};
@@ -143,32 +142,15 @@ impl ReplicationClient {
         config: &SourceConfig,
         settings: &[(&str, &str)],
     ) -> Result<ReplicationClient, SourceError> {
-        let attempts = attempts(config);
-        let mut following = attempts.iter().skip(1);
-        let mut last = None;
-        for attempt in &attempts {
-            let next = following.next();
-            let opened = ReplicationClient::open(config, attempt, settings);
-            match tokio::time::timeout(config.connect_timeout, opened).await {
-                Ok(Ok(client)) => return Ok(client),
-                Ok(Err(error)) => {
-                    if !next.is_some_and(|next| worth_another_attempt(&error, next, attempt)) {
-                        return Err(prefer_first(last, error));
-                    }
-                    last.get_or_insert(error);
-                }
-                Err(_) => {
-                    last = Some(SourceError::ConnectTimeout {
-                        endpoint: attempt.host.to_string(),
-                        after: config.connect_timeout,
-                    });
-                }
+        let mut attempts = Attempts::new(config);
+        while let Some(attempt) = attempts.next() {
+            let opened = ReplicationClient::open(config, &attempt, settings);
+            match attempts.within(&attempt, opened).await {
+                Ok(client) => return Ok(client),
+                Err(error) => attempts.failed(&attempt, error),
             }
         }
-        Err(last.unwrap_or(SourceError::Unreachable {
-            endpoint: config.to_string(),
-            source: io::ErrorKind::NotFound.into(),
-        }))
+        Err(attempts.into_error())
     }
 
     async fn open(

@@ -238,8 +238,8 @@ impl SnapshotReader {
             )
             .await
             .map_err(|_| gone())?;
-        let names: Vec<String> = row.try_get(0)?;
-        let [schema, table] = names.as_slice() else {
+        let names: Option<Vec<String>> = row.try_get(0)?;
+        let Some([schema, table]) = names.as_deref() else {
             return Err(gone());
         };
         let name = qualified(schema, table);

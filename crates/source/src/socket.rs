@@ -1,5 +1,7 @@
 //! One connected byte stream to one server: TCP or unix socket, inside TLS or not.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,34 +30,87 @@ pub(crate) struct Attempt<'a> {
     pub(crate) tls: TlsUse,
 }
 
-/// What to try, in order. As in libpq, `allow` and `prefer` have a second choice for each server.
-pub(crate) fn attempts(config: &SourceConfig) -> Vec<Attempt<'_>> {
-    let mut attempts = Vec::new();
-    for host in &config.hosts {
-        let uses: &[TlsUse] = match config.ssl_mode {
-            _ if host.is_socket() => &[TlsUse::Never],
-            SslMode::Disable => &[TlsUse::Never],
-            SslMode::Allow => &[TlsUse::Never, TlsUse::Always],
-            SslMode::Prefer => &[TlsUse::IfOffered, TlsUse::Never],
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[TlsUse::Always],
-        };
-        attempts.extend(uses.iter().map(|&tls| Attempt { host, tls }));
-    }
-    attempts
+/// What is left to try, in order, and why what was tried failed.
+#[derive(Debug)]
+pub(crate) struct Attempts<'a> {
+    config: &'a SourceConfig,
+    left: VecDeque<Attempt<'a>>,
+    failure: Option<SourceError>,
 }
 
-/// Whether an error leaves room for the next attempt: another server when this one cannot be had, the other use of TLS when
-/// this one was refused.
-pub(crate) fn worth_another_attempt(error: &SourceError, next: &Attempt<'_>, this: &Attempt<'_>) -> bool {
-    match error {
-        SourceError::Unreachable { .. }
-        | SourceError::ConnectTimeout { .. }
-        | SourceError::Closed { .. }
-        | SourceError::Unavailable(_) => next.host != this.host,
-        SourceError::Tls { .. } => true,
-        // pg_hba.conf may want the other one; a wrong password (not told apart by type here) fails the same way again.
-        SourceError::Auth { .. } => next.host == this.host,
-        _ => false,
+impl<'a> Attempts<'a> {
+    /// As in libpq, `allow` and `prefer` have a second choice for each server.
+    pub(crate) fn new(config: &'a SourceConfig) -> Attempts<'a> {
+        let mut left = VecDeque::new();
+        for host in &config.hosts {
+            let uses: &[TlsUse] = match config.ssl_mode {
+                _ if host.is_socket() => &[TlsUse::Never],
+                SslMode::Disable => &[TlsUse::Never],
+                SslMode::Allow => &[TlsUse::Never, TlsUse::Always],
+                SslMode::Prefer => &[TlsUse::IfOffered, TlsUse::Never],
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[TlsUse::Always],
+            };
+            left.extend(uses.iter().map(|&tls| Attempt { host, tls }));
+        }
+        Attempts {
+            config,
+            left,
+            failure: None,
+        }
+    }
+
+    /// The next way to try.
+    pub(crate) fn next(&mut self) -> Option<Attempt<'a>> {
+        self.left.pop_front()
+    }
+
+    /// Runs one attempt within the time that it has.
+    pub(crate) async fn within<T>(
+        &self,
+        attempt: &Attempt<'a>,
+        trying: impl Future<Output = Result<T, SourceError>>,
+    ) -> Result<T, SourceError> {
+        let after = self.config.connect_timeout;
+        match tokio::time::timeout(after, trying).await {
+            Ok(done) => done,
+            Err(_) => Err(SourceError::ConnectTimeout {
+                endpoint: attempt.host.to_string(),
+                after,
+            }),
+        }
+    }
+
+    /// Notes a failure, and strikes out what it leaves no hope for.
+    pub(crate) fn failed(&mut self, attempt: &Attempt<'a>, error: SourceError) {
+        match &error {
+            // Another server may be there.
+            SourceError::Unreachable { .. }
+            | SourceError::ConnectTimeout { .. }
+            | SourceError::Closed { .. }
+            | SourceError::Unavailable(_) => self.left.retain(|left| left.host != attempt.host),
+            SourceError::Tls { .. } => {}
+            // pg_hba.conf may let in the other kind of connection; a wrong password stays wrong.
+            SourceError::Auth {
+                by_address: true, ..
+            } => self.left.retain(|left| left.host == attempt.host),
+            _ => self.left.clear(),
+        }
+        // When the second choice is refused as the first was, the first refusal says more.
+        match (&self.failure, &error) {
+            (Some(SourceError::Auth { .. }), SourceError::Auth { .. }) => {}
+            _ => self.failure = Some(error),
+        }
+    }
+
+    /// Why nothing worked.
+    pub(crate) fn into_error(self) -> SourceError {
+        match self.failure {
+            Some(error) => error,
+            None => SourceError::Unreachable {
+                endpoint: self.config.to_string(),
+                source: io::Error::new(io::ErrorKind::NotFound, "no host is configured"),
+            },
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{CancelToken, Client};
 
 use crate::config::SourceConfig;
-use crate::socket::{Attempt, Socket, attempts, worth_another_attempt};
+use crate::socket::{Attempt, Attempts, Socket};
 use crate::{ServerError, SourceError};
 
 /// What the text form of values depends on, and the timeouts that could end a long COPY or an exported snapshot. Given at
@@ -117,39 +117,14 @@ impl Drop for SqlClient {
 /// # Errors
 /// What the last server tried said.
 pub async fn connect_sql(config: &SourceConfig) -> Result<SqlClient, SourceError> {
-    let attempts = attempts(config);
-    let mut following = attempts.iter().skip(1);
-    let mut last = None;
-    for attempt in &attempts {
-        let next = following.next();
-        match tokio::time::timeout(config.connect_timeout, connect(config, attempt)).await {
-            Ok(Ok(client)) => return Ok(client),
-            Ok(Err(error)) => {
-                if !next.is_some_and(|next| worth_another_attempt(&error, next, attempt)) {
-                    return Err(prefer_first(last, error));
-                }
-                last.get_or_insert(error);
-            }
-            Err(_) => {
-                last = Some(SourceError::ConnectTimeout {
-                    endpoint: attempt.host.to_string(),
-                    after: config.connect_timeout,
-                });
-            }
+    let mut attempts = Attempts::new(config);
+    while let Some(attempt) = attempts.next() {
+        match attempts.within(&attempt, connect(config, &attempt)).await {
+            Ok(client) => return Ok(client),
+            Err(error) => attempts.failed(&attempt, error),
         }
     }
-    Err(last.unwrap_or(SourceError::Unreachable {
-        endpoint: config.to_string(),
-        source: io::ErrorKind::NotFound.into(),
-    }))
-}
-
-/// When a second choice fails as well, the first one's refusal says more.
-pub(crate) fn prefer_first(first: Option<SourceError>, second: SourceError) -> SourceError {
-    match (first, &second) {
-        (Some(first @ SourceError::Auth { .. }), SourceError::Auth { .. }) => first,
-        _ => second,
-    }
+    Err(attempts.into_error())
 }
 
 async fn connect(config: &SourceConfig, attempt: &Attempt<'_>) -> Result<SqlClient, SourceError> {
@@ -201,6 +176,7 @@ fn startup_error(error: tokio_postgres::Error, config: &SourceConfig) -> SourceE
         },
         source => SourceError::Auth {
             user: config.user.clone(),
+            by_address: false,
             reason: match source {
                 Some(source) => source.to_string(),
                 None => match std::error::Error::source(&error) {
@@ -217,11 +193,16 @@ fn startup_error(error: tokio_postgres::Error, config: &SourceConfig) -> SourceE
 /// # Errors
 /// When the server cannot be reached; whether it heeded the request is not known.
 pub async fn cancel(config: &SourceConfig, token: &CancelToken) -> Result<(), SourceError> {
-    let attempt = attempts(config);
-    let Some(attempt) = attempt.first() else {
-        return Ok(());
+    let mut attempts = Attempts::new(config);
+    let socket = loop {
+        let Some(attempt) = attempts.next() else {
+            return Err(attempts.into_error());
+        };
+        match attempts.within(&attempt, Socket::open(config, &attempt)).await {
+            Ok(socket) => break socket,
+            Err(error) => attempts.failed(&attempt, error),
+        }
     };
-    let socket = Socket::open(config, attempt).await?;
     token.cancel_query_raw(socket, Established).await?;
     Ok(())
 }

@@ -55,8 +55,10 @@ pub(super) async fn tables(
             _ => Some(("it is not a table", None)),
         };
         if let Some((reason, sql)) = unfit {
-            findings.error(what, reason, sql);
-            continue;
+            findings.error(&what, reason, sql);
+            if !matches!(kind.as_str(), "r" | "p") {
+                continue;
+            }
         }
         if kind == "r" && row.try_get(8)? {
             findings.error(

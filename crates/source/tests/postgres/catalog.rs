@@ -109,7 +109,10 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
 async fn text_order_is_called_bytewise_only_where_it_is() -> Result<()> {
     let (postgres, _config, admin) = server(&[]).await?;
     admin
-        .batch_execute("CREATE DATABASE of_icu TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'; CREATE DATABASE of_c TEMPLATE template0 LOCALE 'C'")
+        .batch_execute("CREATE DATABASE of_icu TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+        .await?;
+    admin
+        .batch_execute("CREATE DATABASE of_c TEMPLATE template0 LOCALE 'C'")
         .await?;
     for (database, bytewise, ctype) in [("of_icu", false, false), ("of_c", true, true)] {
         let config = readside_source::SourceConfig::parse(&postgres.url_of(database))?;

@@ -13,7 +13,7 @@ async fn a_table_whose_updates_would_fail_is_refused_before_anything_is_touched(
         .batch_execute(
             "CREATE TABLE good (id int PRIMARY KEY);
              CREATE TABLE keyless (id int);
-             CREATE TABLE deferrable (id int PRIMARY KEY DEFERRABLE);
+             CREATE TABLE late (id int PRIMARY KEY DEFERRABLE);
              CREATE TABLE nothing (id int PRIMARY KEY); ALTER TABLE nothing REPLICA IDENTITY NOTHING;
              CREATE TABLE lost (id int NOT NULL); CREATE UNIQUE INDEX lost_key ON lost (id);
              ALTER TABLE lost REPLICA IDENTITY USING INDEX lost_key; DROP INDEX lost_key;
@@ -26,7 +26,7 @@ async fn a_table_whose_updates_would_fail_is_refused_before_anything_is_touched(
     let good = oid(&client, "good").await?;
     let expected = [
         ("keyless", IdentityProblem::NoPrimaryKey),
-        ("deferrable", IdentityProblem::DeferrablePrimaryKey),
+        ("late", IdentityProblem::DeferrablePrimaryKey),
         ("nothing", IdentityProblem::Nothing),
         ("lost", IdentityProblem::IndexGone),
         ("root", IdentityProblem::PartitionedWithoutPrimaryKey),
