@@ -173,16 +173,17 @@ fn array_agg_arrays(rows: &mut dyn Iterator<Item = &[Value]>) -> Result<Value, E
             Value::Array(array) => array,
             other => return Err(mistyped(AggFunc::ArrayAggArrays, other)),
         };
-        if array.dimensions.is_empty() {
-            return Err(refuse("2202E", "cannot accumulate empty arrays"));
-        }
         let lengths: Vec<usize> = array.dimensions.iter().map(|(_, l)| *l).collect();
-        if *shape.get_or_insert_with(|| lengths.clone()) != lengths {
+        if shape.as_ref().is_some_and(|shape| *shape != lengths) {
             return Err(refuse(
                 "2202E",
                 "cannot accumulate arrays of different dimensionality",
             ));
         }
+        if lengths.is_empty() {
+            return Err(refuse("2202E", "cannot accumulate empty arrays"));
+        }
+        shape = Some(lengths);
         elements.extend(array.elements.iter().cloned());
         count += 1;
     }
