@@ -5,6 +5,9 @@ use crate::{Array, ParseError, RecordType, Type, Value, ValueError};
 
 type ElementParser<'a> = dyn FnMut(&Type, &str) -> Result<Value, ParseError> + 'a;
 
+/// Lower bound and length of each dimension.
+type Dimensions = Vec<(i32, usize)>;
+
 const DIMENSIONS_MAX: usize = 6;
 
 fn malformed_array(text: &str) -> ValueError {
@@ -16,10 +19,7 @@ fn skip_spaces(s: &str) -> &str {
 }
 
 /// `[lower:upper]…=` or `[length]…=` before the braces.
-fn bounds<'a>(
-    text: &str,
-    rest: &'a str,
-) -> Result<(Option<Vec<(i32, usize)>>, &'a str), ParseError> {
+fn bounds<'a>(text: &str, rest: &'a str) -> Result<(Option<Dimensions>, &'a str), ParseError> {
     let mut rest = skip_spaces(rest);
     if !rest.starts_with('[') {
         return Ok((None, rest));

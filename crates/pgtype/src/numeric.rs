@@ -849,11 +849,41 @@ impl fmt::Display for Numeric {
     }
 }
 
+/// Up to 18 digits with a sign and a point, as the server prints most numbers.
+fn parse_plain(text: &str) -> Option<Numeric> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 19 || !digits[0].is_ascii_digit() {
+        return None;
+    }
+    let mut unscaled = 0i64;
+    let mut scale = None;
+    for &b in digits {
+        match (b, &mut scale) {
+            (b'0'..=b'9', scale) => {
+                unscaled = unscaled.checked_mul(10)?.checked_add(i64::from(b - b'0'))?;
+                if let Some(scale) = scale {
+                    *scale += 1;
+                }
+            }
+            (b'.', None) => scale = Some(0u16),
+            _ => return None,
+        }
+    }
+    let unscaled = if negative { -unscaled } else { unscaled };
+    Some(Numeric::from_scaled_i64(unscaled, scale.unwrap_or(0)))
+}
+
 impl FromStr for Numeric {
     type Err = ValueError;
 
     /// `numeric_in` without a modifier: blanks around, sign, digits, point, exponent, `NaN`, `Infinity`, `inf`.
     fn from_str(text: &str) -> Result<Numeric, ValueError> {
+        if let Some(plain) = parse_plain(text) {
+            return Ok(plain);
+        }
         let syntax = || ValueError::syntax("numeric", text);
         let trimmed = text.trim_matches(crate::input::is_space);
         let (negative, body) = match trimmed.as_bytes().first() {

@@ -6,6 +6,7 @@ use super::parse::fraction_to_micros;
 use crate::ValueError;
 
 #[derive(Clone, Copy, PartialEq)]
+#[repr(u8)]
 enum Unit {
     Micros,
     Millis,
@@ -62,7 +63,7 @@ struct Sum {
 impl Sum {
     fn see(&mut self, units: &[Unit]) -> Result<(), Fault> {
         for unit in units {
-            let bit = 1 << *unit as u32;
+            let bit = 1 << *unit as u8;
             if self.seen & bit != 0 {
                 return Err(Fault::Format);
             }

@@ -9,6 +9,7 @@ mod civil;
 mod field;
 mod interval;
 mod interval_parse;
+mod iso;
 mod parse;
 mod print;
 mod zone;

@@ -4,8 +4,8 @@
 
 use super::civil::{
     Civil, DATE_INFINITY, DATE_NEGATIVE_INFINITY, MICROS_PER_DAY, TIMESTAMP_INFINITY,
-    TIMESTAMP_NEGATIVE_INFINITY, check_date, days_from_civil, days_in_month, time_from_parts,
-    timestamp_from_civil,
+    TIMESTAMP_NEGATIVE_INFINITY, check_date, check_timestamp, days_from_civil, days_in_month,
+    time_from_parts, timestamp_from_civil,
 };
 use super::zone::{Zone, local_to_utc};
 use crate::ValueError;
@@ -526,6 +526,12 @@ fn finish(mut fields: Fields, epoch: bool) -> Result<Parsed, Fault> {
 /// # Errors
 /// 22007, 22008 as Postgres; 0A000 for texts that mean the current time.
 pub fn parse_date(text: &str) -> Result<i32, ValueError> {
+    if let Some(iso) = super::iso::parse(text)
+        && iso.time.is_none()
+    {
+        return check_date(iso.days)
+            .map_err(|_| ValueError::new("22008", format!("date out of range: \"{text}\"")));
+    }
     let fail = |f: Fault| fault("date", text, &f);
     match parse(text).map_err(fail)? {
         Parsed::Infinity => Ok(DATE_INFINITY),
@@ -544,6 +550,9 @@ pub fn parse_date(text: &str) -> Result<i32, ValueError> {
 /// # Errors
 /// 22007, 22008 as Postgres.
 pub fn parse_time(text: &str, typmod: i32) -> Result<i64, ValueError> {
+    if let Some(micros) = super::iso::parse_time(text) {
+        return Ok(super::round_micros(micros, typmod));
+    }
     let fail = |f: Fault| fault("time", text, &f);
     let trimmed = text.trim_matches(crate::input::is_space);
     // Digits alone are a time here, not a date.
@@ -590,13 +599,25 @@ fn parse_moment(
     typmod: i32,
     zone: Option<&Zone>,
 ) -> Result<i64, ValueError> {
+    let out_of_range = |_| ValueError::new("22008", format!("timestamp out of range: \"{text}\""));
+    if let Some(iso) = super::iso::parse(text)
+        && (zone.is_none() || iso.offset.is_some())
+    {
+        let local =
+            i128::from(iso.days) * i128::from(MICROS_PER_DAY) + i128::from(iso.time.unwrap_or(0));
+        let east = zone.and(iso.offset).unwrap_or(0);
+        // The local time itself has to be in range, as Postgres checks it first.
+        let local = check_timestamp(local).map_err(out_of_range)?;
+        let at = check_timestamp(i128::from(local) - i128::from(east * super::MICROS_PER_SECOND))
+            .map_err(out_of_range)?;
+        return Ok(super::round_micros(at, typmod));
+    }
     let fail = |f: Fault| fault(type_name, text, &f);
     let fields = match parse(text).map_err(fail)? {
         Parsed::Infinity => return Ok(TIMESTAMP_INFINITY),
         Parsed::NegativeInfinity => return Ok(TIMESTAMP_NEGATIVE_INFINITY),
         Parsed::Moment(fields) => fields,
     };
-    let out_of_range = |_| ValueError::new("22008", format!("timestamp out of range: \"{text}\""));
     let local = timestamp_from_civil(&moment(&fields).map_err(fail)?).map_err(out_of_range)?;
     let at = match zone {
         None => local,
