@@ -20,6 +20,9 @@ pub enum SinkConfig {
     /// Elasticsearch or OpenSearch.
     #[cfg(feature = "elasticsearch")]
     Elasticsearch(crate::elasticsearch::ElasticsearchConfig),
+    /// A reporting Postgres.
+    #[cfg(feature = "postgres")]
+    Postgres(crate::postgres::PostgresConfig),
 }
 
 impl SinkConfig {
@@ -31,6 +34,8 @@ impl SinkConfig {
             SinkConfig::Redis(_) => "redis",
             #[cfg(feature = "elasticsearch")]
             SinkConfig::Elasticsearch(_) => "elasticsearch",
+            #[cfg(feature = "postgres")]
+            SinkConfig::Postgres(_) => "postgres",
         }
     }
 }
@@ -80,6 +85,12 @@ pub fn build(
         SinkConfig::Elasticsearch(config) => Ok(Arc::new(
             crate::elasticsearch::ElasticsearchSink::new(&config, instance, owner_epoch)?,
         )),
+        #[cfg(feature = "postgres")]
+        SinkConfig::Postgres(config) => Ok(Arc::new(crate::postgres::PostgresSink::new(
+            &config,
+            instance,
+            owner_epoch,
+        )?)),
     }
 }
 
