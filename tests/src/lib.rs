@@ -20,6 +20,8 @@ pub mod postgres;
 pub mod proxy;
 pub mod readside;
 pub mod redis;
+pub mod scene;
+pub mod schemas;
 pub mod search;
 pub mod setup;
 mod wait;

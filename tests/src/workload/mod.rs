@@ -257,7 +257,7 @@ async fn session(url: &str) -> Result<Client> {
     let client = postgres::connect(url).await?;
     client
         .batch_execute(
-            "SET TimeZone = 'UTC'; SET client_min_messages = error; SET lock_timeout = '200ms'; \
+            "SET TimeZone = 'UTC'; SET client_min_messages = error; SET lock_timeout = '40ms'; \
              SET application_name = 'workload'",
         )
         .await?;
