@@ -10,8 +10,8 @@ use crate::ChangelogError;
 use crate::disk::{Disk, DiskFile};
 use crate::durable::{Durable, Segment, Shared};
 use crate::format::{
-    Frame, KIND_CONTROL, KIND_KEEPALIVE, KIND_REFERENCE, KIND_TRANSACTION, SegmentHeader, length,
-    put_head, segment_name,
+    Frame, KIND_CONTROL, KIND_KEEPALIVE, KIND_REFERENCE, KIND_TRANSACTION, SegmentHeader,
+    UNFINISHED, length, put_head, segment_name,
 };
 use crate::frames::widen;
 use crate::recovery::{Tail, recover};
@@ -349,7 +349,7 @@ impl Changelog {
             identity: identity.clone(),
         };
         // Once this is durable the old segments are of no account, whether or not they get removed.
-        let (segment, file) = create_segment(self.shared.disk.as_ref(), &header)?;
+        let (segment, file) = self.create_segment(&header)?;
         self.identity = header.identity;
         self.next_sequence = header.first_sequence;
         self.file = file;
@@ -454,13 +454,24 @@ impl Changelog {
             previous_bytes: self.tail.bytes,
             identity,
         };
-        let (segment, file) = create_segment(self.shared.disk.as_ref(), &header)?;
+        let (segment, file) = self.create_segment(&header)?;
         self.identity = header.identity;
         self.file = file;
         self.written_bytes = segment.bytes;
         self.tail = segment.clone();
         self.shared.add_segment(segment);
         Ok(())
+    }
+
+    fn create_segment(
+        &mut self,
+        header: &SegmentHeader,
+    ) -> Result<(Segment, Arc<dyn DiskFile>), ChangelogError> {
+        let created = create_segment(self.shared.disk.as_ref(), header);
+        if let Err(error) = &created {
+            self.poisoned = !error.is_lack_of_room();
+        }
+        created
     }
 
     fn remove(&self, segments: &[u64], sides: &[Lsn]) -> Result<(), ChangelogError> {
@@ -491,18 +502,25 @@ fn check_identity(found: &SourceIdentity, expected: &SourceIdentity) -> Result<(
     })
 }
 
-/// Creates a segment that is durable, name and all.
+/// Creates a segment that is durable, name and all. A crash or a lack of room leaves either all of it or a `.new` file.
 fn create_segment(
     disk: &dyn Disk,
     header: &SegmentHeader,
 ) -> Result<(Segment, Arc<dyn DiskFile>), ChangelogError> {
     let name = segment_name(header.first_sequence);
+    let unfinished = format!("{:016x}{UNFINISHED}", header.first_sequence);
     let failed = |e| ChangelogError::io(format!("create `{name}`"), e);
     let bytes = header.encode()?;
-    let file = disk.create(&name).map_err(failed)?;
-    file.write_all_at(&bytes, 0).map_err(failed)?;
-    file.sync().map_err(failed)?;
-    disk.sync_dir().map_err(failed)?;
+    let file = disk.create(&unfinished).map_err(failed)?;
+    file.write_all_at(&bytes, 0)
+        .and_then(|()| file.sync())
+        .and_then(|()| disk.rename(&unfinished, &name))
+        .map_err(failed)?;
+    // From here on it is there, and must not be created again under another name: no lack of room is forgiven.
+    disk.sync_dir().map_err(|source| ChangelogError::Io {
+        action: format!("create `{name}`"),
+        source,
+    })?;
     let segment = Segment {
         first_sequence: header.first_sequence,
         base: header.base,

@@ -1,6 +1,7 @@
 //! The bytes of a segment. All numbers are little endian.
 //!
-//! A segment is a file named by the sequence number of its first record, 16 hex digits and `.log`. It starts with a header:
+//! A segment is a file named by the sequence number of its first record, 16 hex digits and `.log`. (Until its
+//! header is durable it ends in `.new`; such files are removed when the log is opened.) It starts with a header:
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -84,6 +85,9 @@ pub(crate) enum HeaderError {
     Damaged(&'static str),
     Version(u16),
 }
+
+/// What a segment's name ends in until its header is durable.
+pub(crate) const UNFINISHED: &str = ".new";
 
 /// The name of a segment's file.
 pub(crate) fn segment_name(first_sequence: u64) -> String {

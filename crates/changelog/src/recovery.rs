@@ -14,8 +14,8 @@ use crate::ChangelogError;
 use crate::disk::{Disk, DiskFile};
 use crate::durable::Segment;
 use crate::format::{
-    HeaderError, KIND_CONTROL, KIND_KEEPALIVE, SegmentHeader, VERSION, end_of, number_in_name,
-    segment_name,
+    HeaderError, KIND_CONTROL, KIND_KEEPALIVE, SegmentHeader, UNFINISHED, VERSION, end_of,
+    number_in_name, segment_name,
 };
 use crate::frames::{FrameError, Frames, widen};
 
@@ -56,15 +56,16 @@ pub(crate) fn recover(disk: &dyn Disk, relied_on: Lsn) -> Result<Recovered, Chan
             found.push((sequence, bytes));
         } else if let Some(end) = number_in_name(&name, ".side") {
             sides.insert(Lsn(end), bytes);
-        } else if number_in_name(&name, ".spool").is_some() {
+        } else if [".spool", UNFINISHED]
+            .iter()
+            .any(|suffix| number_in_name(&name, suffix).is_some())
+        {
             remove(disk, &name)?;
         }
     }
     found.sort_unstable();
     let mut segments = VecDeque::new();
-    let last = found.len().saturating_sub(1);
-    let mut torn_segment = None;
-    for (i, (sequence, bytes)) in found.into_iter().enumerate() {
+    for (sequence, bytes) in found {
         let name = segment_name(sequence);
         match read_header(disk, &name)? {
             Ok((header, header_bytes)) => {
@@ -82,8 +83,6 @@ pub(crate) fn recover(disk: &dyn Disk, relied_on: Lsn) -> Result<Recovered, Chan
                     supported: VERSION,
                 });
             }
-            // The crash came while the segment was being created: nothing was written to it yet.
-            Err(HeaderError::Damaged(_)) if i == last => torn_segment = Some(name),
             Err(HeaderError::Damaged(reason)) => {
                 return Err(ChangelogError::Corrupt {
                     file: name,
@@ -110,9 +109,6 @@ pub(crate) fn recover(disk: &dyn Disk, relied_on: Lsn) -> Result<Recovered, Chan
             durable_end: end,
             confirmed: relied_on,
         });
-    }
-    if let Some(name) = torn_segment {
-        remove(disk, &name)?;
     }
     let start = segments.front().map_or(Lsn::ZERO, |s| s.header.base);
     let unreferenced: Vec<_> = sides

@@ -645,3 +645,20 @@ fn a_restart_begins_at_its_position_and_forgets_the_rest() {
     let mut reader = log.durable().reader("test", Lsn(9_000)).unwrap();
     assert!(reader.next().unwrap().is_none());
 }
+
+#[test]
+fn a_segment_that_found_no_room_leaves_nothing_that_matters() {
+    let disk = SimDisk::new();
+    let mut log = filled(&disk, 2);
+    disk.limit_bytes(Some(500));
+    assert!(log.set_timeline(2).unwrap_err().is_lack_of_room());
+    disk.limit_bytes(Some(560));
+    assert!(log.set_timeline(2).unwrap_err().is_lack_of_room());
+    disk.limit_bytes(None);
+    log.set_timeline(2).unwrap();
+    let end = log.end();
+    drop(log);
+    let log = reopen(&disk, end).unwrap();
+    assert_eq!(log.identity().timeline, 2);
+    assert!(names(&disk).iter().all(|name| name.ends_with(".log")));
+}
