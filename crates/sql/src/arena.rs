@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use readside_expr::{ColumnRef, Expr, OccId, SubqueryId, Typed};
 use readside_model::{Catalog, Table};
-use readside_plan::{Distinct, FromItem, Query, Relation, Stage, Subquery, SubqueryKind};
+use readside_plan::{Distinct, FromItem, Query, Relation, Stage, StageId, Subquery, SubqueryKind};
 use sqlparser::tokenizer::{Location, Span};
 
 use crate::refusal::{Checked, Problem};
@@ -46,8 +46,8 @@ pub(crate) struct Arena<'c> {
     pub(crate) query_sites: HashMap<OccId, Site>,
     pub(crate) stages: Vec<Stage>,
     pub(crate) warnings: Vec<String>,
-    /// Where each table column was first read, for messages.
-    pub(crate) reads: HashMap<(u32, usize), Span>,
+    /// Columns of stages that tell their rows apart, where the head alone does not say so.
+    pub(crate) stage_keys: HashMap<StageId, Vec<u16>>,
     columns: HashMap<ColumnRef, Expr>,
     presence: HashMap<OccId, Expr>,
     values: HashMap<SubqueryId, Expr>,
@@ -63,7 +63,7 @@ impl<'c> Arena<'c> {
             query_sites: HashMap::new(),
             stages: Vec::new(),
             warnings: Vec::new(),
-            reads: HashMap::new(),
+            stage_keys: HashMap::new(),
             columns: HashMap::new(),
             presence: HashMap::new(),
             values: HashMap::new(),
@@ -204,14 +204,6 @@ impl<'c> Arena<'c> {
                 }
             }
             self.each_deep(&subquery.query, f);
-        }
-    }
-
-    /// Calls `f` on `expr` and on every expression of the subqueries in it.
-    pub(crate) fn each_deep_expr(&self, expr: &Expr, f: &mut dyn FnMut(&Expr)) {
-        f(expr);
-        for id in readside_plan::subqueries_of(expr) {
-            self.each_subquery(id, f);
         }
     }
 

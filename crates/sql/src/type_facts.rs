@@ -1,6 +1,7 @@
 //! What can be grouped by and sorted by, and what equality leaves open.
 
-use readside_expr::{Derivation, Typed};
+use readside_expr::{Collation, Derivation, Typed};
+use readside_model::Catalog;
 use readside_pgtype::Type;
 use sqlparser::tokenizer::Span;
 
@@ -12,6 +13,18 @@ pub(crate) fn is_text(ty: &Type) -> bool {
         Type::Text | Type::Varchar | Type::Bpchar | Type::Unknown => true,
         Type::Array(element) => is_text(element),
         _ => false,
+    }
+}
+
+/// The collation of what has none of its own: the database's.
+pub(crate) fn default_collation(catalog: &Catalog) -> Collation {
+    Collation {
+        bytewise: catalog.default_collation_is_bytewise,
+        ctype_c: catalog.default_ctype_is_c,
+        deterministic: true,
+        derivation: Derivation::Implicit,
+        name: catalog.default_collation.clone(),
+        is_default: true,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use readside_expr::{
-    CastContext, Collation, Expr, Typed, all_array, and, any_array, array, at_time_zone, between,
+    CastContext, Collation, Derivation, Expr, Typed, all_array, and, any_array, array, at_time_zone, between,
     case, cast, collate, field, in_list, is_distinct, is_not_distinct, is_not_null, is_null,
     is_truth, like, not, or, resolve_operator, row, simple_case, subscript,
 };
@@ -17,10 +17,19 @@ use super::from::identifiers;
 use super::{Binder, placed};
 use crate::refusal::{Checked, Problem};
 use crate::scope::{Found, NamedTable, Scope, fold};
+use crate::type_facts;
 
 impl Binder<'_> {
     /// Any expression.
     pub(crate) fn expression(&mut self, e: &ast::Expr, scope: &Scope<'_>) -> Checked<Typed> {
+        let mut typed = self.expression_of(e, scope)?;
+        if typed.collation.derivation == Derivation::None && type_facts::is_text(&typed.ty) {
+            typed.collation = type_facts::default_collation(self.arena.catalog);
+        }
+        Ok(typed)
+    }
+
+    fn expression_of(&mut self, e: &ast::Expr, scope: &Scope<'_>) -> Checked<Typed> {
         let span = e.span();
         match e {
             ast::Expr::Identifier(ident) => self.found(scope.find(ident)?, ident.span),

@@ -8,7 +8,7 @@ use readside_plan::{Block, Occurrence, Query, Relation, Subquery, SubqueryKind};
 use sqlparser::tokenizer::Span;
 
 use super::Planner;
-use super::facts::Facts;
+use super::facts::covering;
 use crate::arena::{Arena, from_occs, map_exprs, subqueries_in};
 use crate::refusal::{Checked, Problem};
 
@@ -191,54 +191,19 @@ impl Planner<'_> {
 
     /// The fewest occurrences that determine all others, the first such in FROM order.
     pub(super) fn block_key(&self, query: &Query, span: Span) -> Checked<Vec<OccId>> {
-        let facts = Facts::of(&self.arena, query);
-        let all = &facts.occs;
-        let covers = |occs: &[OccId]| {
-            let known = facts.closure(occs.iter().copied(), []);
-            all.iter().all(|o| known.occs.contains_key(o))
-        };
-        let mut candidates = Vec::new();
-        for occ in all {
-            match &self.arena.occ(*occ).relation {
-                Relation::Query(inner) => {
-                    if !super::facts::at_most_one_row(inner) {
-                        let at = self.arena.occ(*occ).span;
-                        return Err(Problem::hinted(
-                            if at.start.line == 0 { span } else { at },
-                            "this subquery may give several rows for each row that it is joined to, and they have no key of their own",
-                            "end it with LIMIT 1, make it an aggregate without GROUP BY, or collect its rows in ARRAY(SELECT …) or jsonb_agg",
-                        ));
-                    }
-                }
-                Relation::Stage(_) if facts.candidate_keys(*occ) == [Vec::<u16>::new()] => {}
-                _ => candidates.push(*occ),
+        for occ in from_occs(query) {
+            if let Relation::Query(inner) = &self.arena.occ(occ).relation
+                && !super::facts::at_most_one_row(inner)
+            {
+                let at = self.arena.occ(occ).span;
+                return Err(Problem::hinted(
+                    if at.start.line == 0 { span } else { at },
+                    "this subquery may give several rows for each row that it is joined to, and they have no key of their own",
+                    "end it with LIMIT 1, make it an aggregate without GROUP BY, or collect its rows in ARRAY(SELECT …) or jsonb_agg",
+                ));
             }
         }
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
-        for a in &candidates {
-            if covers(&[*a]) {
-                return Ok(vec![*a]);
-            }
-        }
-        for (i, a) in candidates.iter().enumerate() {
-            for b in &candidates[i + 1..] {
-                if covers(&[*a, *b]) {
-                    return Ok(vec![*a, *b]);
-                }
-            }
-        }
-        let mut key = candidates;
-        let mut i = key.len();
-        while i > 0 {
-            i -= 1;
-            let mut without = key.clone();
-            without.remove(i);
-            if covers(&without) {
-                key = without;
-            }
-        }
-        Ok(key)
+        covering(&self.arena, query)
+            .ok_or_else(|| Problem::at(span, "the rows of this query have no key"))
     }
 }

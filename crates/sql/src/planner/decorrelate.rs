@@ -7,20 +7,21 @@ use readside_aggregate::{AggCall, AggFunc};
 use readside_expr::{ColumnRef, Expr, OccId, Typed, as_equality, resolve_operator};
 use readside_pgtype::{Type, Value};
 use readside_plan::{Distinct, FromItem, Grouping, Query, Relation, Subquery, SubqueryKind};
-use sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::{Location, Span};
 
 use super::Planner;
+use super::top_n::Keep;
 use crate::aggregates::{is_accumulator, is_count};
 use crate::arena::{from_occs, subqueries_in};
 use crate::bind::rewrite;
 use crate::refusal::Checked;
 
 /// A query cut loose from what is around it.
-struct Loose {
+pub(super) struct Loose {
     /// Without the conjuncts that tied it.
-    query: Query,
+    pub(super) query: Query,
     /// Those conjuncts: the whole, its inner side, the type that they are compared as.
-    ties: Vec<(Expr, Expr, Type)>,
+    pub(super) ties: Vec<(Expr, Expr, Type)>,
 }
 
 /// A stage to be joined, and the values of the select list read from it.
@@ -36,11 +37,34 @@ impl Planner<'_> {
         &mut self,
         subquery: &Subquery,
         outer: &mut Query,
+        site: Option<Location>,
     ) -> Checked<Option<Expr>> {
         match &subquery.kind {
             SubqueryKind::Scalar => {
-                let Some(joined) = self.aggregate_as_stage(&subquery.query)? else {
-                    return Ok(None);
+                let joined = match self.aggregate_as_stage(&subquery.query)? {
+                    Some(joined) => joined,
+                    None if subquery.query.limit == Some(1) && outer.from.is_some() => {
+                        let first = self.limited_as_stage(
+                            &subquery.query,
+                            Keep::Values,
+                            site,
+                            Span::empty(),
+                        )?;
+                        match first {
+                            Some(Query {
+                                from: Some(tree),
+                                filter: on,
+                                select,
+                                ..
+                            }) => {
+                                let value = select.first().cloned();
+                                attach_first(outer, tree, on);
+                                return Ok(value);
+                            }
+                            _ => return Ok(None),
+                        }
+                    }
+                    None => return Ok(None),
                 };
                 let value = joined.select.first().cloned();
                 Ok(value.filter(|_| attach(outer, joined)))
@@ -199,7 +223,7 @@ impl Planner<'_> {
     }
 
     /// Takes out the conjuncts `inner = outer`; `None` if the query refers outwards in any other way.
-    fn cut_loose(&self, query: &Query) -> Option<Loose> {
+    pub(super) fn cut_loose(&self, query: &Query) -> Option<Loose> {
         let local: BTreeSet<OccId> = from_occs(query).into_iter().collect();
         let mut rest = query.clone();
         let mut ties: Vec<(Expr, Expr, Type)> = Vec::new();
@@ -239,6 +263,15 @@ impl Planner<'_> {
             .all(|id| self.arena.subquery(*id).is_some());
         (free.is_empty() && subqueries_stand_alone).then_some(Loose { query: rest, ties })
     }
+}
+
+/// Joins the first rows to `outer`, where there is one.
+fn attach_first(outer: &mut Query, tree: FromItem, on: Vec<Expr>) {
+    outer.from = outer.from.take().map(|from| FromItem::Left {
+        left: Box::new(from),
+        right: Box::new(tree),
+        on,
+    });
 }
 
 /// Joins a stage to `outer`: at most one row of it for each of `outer`'s.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use readside_expr::{ColumnRef, Expr, OccId, as_equality};
 use readside_pgtype::Type;
-use readside_plan::{FromItem, Head, Query, Relation};
+use readside_plan::{Distinct, FromItem, Grouping, Head, Query, Relation};
 
 use crate::arena::{Arena, columns_of};
 use crate::type_facts::equality_is_identity;
@@ -188,15 +188,33 @@ impl<'a, 'c> Facts<'a, 'c> {
             && readside_plan::subqueries_of(e).is_empty()
     }
 
+    /// Whether these of a grouping's keys determine all of them.
+    pub(super) fn group_is_known(&self, group: &Grouping, keys: &[&Expr]) -> bool {
+        let known = self.closure(
+            [],
+            keys.iter().filter_map(|k| match k {
+                Expr::Column(c) => Some(*c),
+                _ => None,
+            }),
+        );
+        group
+            .keys
+            .iter()
+            .all(|k| keys.contains(&k) || self.is_known(k, &known))
+    }
+
     fn determined(&self, occ: OccId, known: &Closure) -> Option<How> {
         if let Relation::Query(inner) = &self.arena.occ(occ).relation {
-            let one_row = at_most_one_row(inner);
             let outer = self.arena.free_occs(inner);
-            return (one_row
-                && outer
-                    .iter()
-                    .all(|o| !self.occs.contains(o) || known.occs.contains_key(o)))
-            .then(|| How::Key(Vec::new()));
+            let bound = outer
+                .iter()
+                .all(|o| !self.occs.contains(o) || known.occs.contains_key(o));
+            if !bound {
+                return None;
+            }
+            if at_most_one_row(inner) {
+                return Some(How::Key(Vec::new()));
+            }
         }
         self.candidate_keys(occ).into_iter().find_map(|key| {
             key.iter()
@@ -283,6 +301,9 @@ pub(super) fn candidate_keys(arena: &Arena<'_>, occ: OccId) -> Vec<Vec<u16>> {
             }
             keys
         }
+        Relation::Stage(id) if arena.stage_keys.contains_key(id) => {
+            arena.stage_keys.get(id).cloned().into_iter().collect()
+        }
         Relation::Stage(id) => arena
             .stages
             .get(usize::from(id.0))
@@ -296,9 +317,107 @@ pub(super) fn candidate_keys(arena: &Arena<'_>, occ: OccId) -> Vec<Vec<u16>> {
             .map(|count| (0..count).collect())
             .into_iter()
             .collect(),
-        Relation::Query(_) | Relation::Grouping => Vec::new(),
+        Relation::Query(inner) => shown_key(arena, inner).into_iter().collect(),
+        Relation::Grouping => Vec::new(),
     }
 }
+
+/// The output columns of a nested query that tell its rows apart, under one binding of what it refers to.
+fn shown_key(arena: &Arena<'_>, query: &Query) -> Option<Vec<u16>> {
+    let shown = |e: &Expr| {
+        query
+            .select
+            .iter()
+            .position(|s| s == e)
+            .and_then(|i| u16::try_from(i).ok())
+    };
+    if matches!(query.distinct, Distinct::All) {
+        return (0..query.select.len())
+            .map(|i| u16::try_from(i).ok())
+            .collect();
+    }
+    if let Some(group) = &query.group {
+        let before = before_grouping(query);
+        let facts = Facts::of(arena, &before);
+        let mut columns = Vec::new();
+        let mut known = Vec::new();
+        for (i, key) in group.keys.iter().enumerate() {
+            let column = u16::try_from(i).ok()?;
+            let position = shown(&Expr::Column(ColumnRef {
+                occ: group.occ,
+                column,
+            }));
+            if let Some(position) = position {
+                columns.push(position);
+                known.push(key);
+            }
+        }
+        return facts.group_is_known(group, &known).then_some(columns);
+    }
+    let mut columns = Vec::new();
+    for occ in covering(arena, query)? {
+        for column in candidate_keys(arena, occ).into_iter().next()? {
+            columns.push(shown(&Expr::Column(ColumnRef { occ, column }))?);
+        }
+    }
+    Some(columns)
+}
+
+/// FROM and WHERE of a query.
+pub(super) fn before_grouping(query: &Query) -> Query {
+    Query {
+        from: query.from.clone(),
+        filter: query.filter.clone(),
+        ..Query::over(None)
+    }
+}
+
+/// The fewest occurrences of `query`'s FROM that determine all others, the first such in FROM order; `None` if some have no key.
+pub(super) fn covering(arena: &Arena<'_>, query: &Query) -> Option<Vec<OccId>> {
+    let facts = Facts::of(arena, query);
+    let all = &facts.occs;
+    let covers = |occs: &[OccId]| {
+        let known = facts.closure(occs.iter().copied(), []);
+        all.iter().all(|o| known.occs.contains_key(o))
+    };
+    let mut candidates = Vec::new();
+    for occ in all {
+        let keys = facts.candidate_keys(*occ);
+        match &arena.occ(*occ).relation {
+            Relation::Query(inner) if at_most_one_row(inner) => {}
+            _ if keys.iter().any(Vec::is_empty) => {}
+            Relation::Query(_) if keys.is_empty() => return None,
+            _ => candidates.push(*occ),
+        }
+    }
+    if candidates.is_empty() {
+        return Some(Vec::new());
+    }
+    for a in &candidates {
+        if covers(&[*a]) {
+            return Some(vec![*a]);
+        }
+    }
+    for (i, a) in candidates.iter().enumerate() {
+        for b in &candidates[i + 1..] {
+            if covers(&[*a, *b]) {
+                return Some(vec![*a, *b]);
+            }
+        }
+    }
+    let mut key = candidates;
+    let mut i = key.len();
+    while i > 0 {
+        i -= 1;
+        let mut without = key.clone();
+        without.remove(i);
+        if covers(&without) {
+            key = without;
+        }
+    }
+    Some(key)
+}
+
 
 /// The columns by which a table's rows are told apart.
 pub(super) fn identity_columns(table: &readside_model::Table) -> Vec<usize> {

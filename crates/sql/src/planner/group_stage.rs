@@ -139,6 +139,7 @@ impl Planner<'_> {
             equal,
             keys: keys_as_columns,
             copies: HashMap::new(),
+            joining: Vec::new(),
             tree: FromItem::Occurrence(stage),
             depth: 0,
         };
@@ -238,6 +239,8 @@ struct Rejoin<'r, 'p> {
     equal: Vec<(ColumnRef, Expr)>,
     keys: Vec<(Expr, Expr)>,
     copies: HashMap<OccId, OccId>,
+    /// The occurrence whose own conditions are being written.
+    joining: Vec<OccId>,
     tree: FromItem,
     depth: usize,
 }
@@ -257,6 +260,15 @@ impl Rejoin<'_, '_> {
     }
 
     fn express_below(&mut self, e: &Expr) -> Checked<Option<Expr>> {
+        if let Expr::Column(c) = e
+            && self.joining.last() == Some(&c.occ)
+            && let Some(copy) = self.copies.get(&c.occ)
+        {
+            return Ok(Some(Expr::Column(ColumnRef {
+                occ: *copy,
+                column: c.column,
+            })));
+        }
         if let Some((_, column)) = self.keys.iter().find(|(key, _)| key == e) {
             return Ok(Some(column.clone()));
         }
@@ -293,7 +305,10 @@ impl Rejoin<'_, '_> {
                     if std::mem::take(&mut top) {
                         return None;
                     }
-                    if let Some((_, column)) = self.keys.iter().find(|(key, _)| key == part) {
+                    let own = matches!(part, Expr::Column(c) if self.joining.last() == Some(&c.occ));
+                    if !own
+                        && let Some((_, column)) = self.keys.iter().find(|(key, _)| key == part)
+                    {
                         return Some(column.clone());
                     }
                     if !matches!(part, Expr::Column(_) | Expr::Present(_) | Expr::Subquery(_)) {
@@ -352,6 +367,19 @@ impl Rejoin<'_, '_> {
                 }
             }
         }
+        let joining = std::mem::take(&mut self.joining);
+        let copied = self.copy_as(occ, &original, sources, conditions);
+        self.joining = joining;
+        copied
+    }
+
+    fn copy_as(
+        &mut self,
+        occ: OccId,
+        original: &crate::arena::Occ,
+        sources: &[(u16, Source)],
+        conditions: Vec<Expr>,
+    ) -> Checked<Option<OccId>> {
         let copy = self.planner.arena.add_occ(
             original.relation.clone(),
             original.alias.clone(),
@@ -388,7 +416,10 @@ impl Rejoin<'_, '_> {
         // Inside its own conditions the occurrence is its copy.
         self.copies.insert(occ, copy);
         for condition in conditions {
-            let Some(e) = self.express(&condition)? else {
+            self.joining.push(occ);
+            let e = self.express(&condition);
+            self.joining.pop();
+            let Some(e) = e? else {
                 self.copies.remove(&occ);
                 return Ok(None);
             };

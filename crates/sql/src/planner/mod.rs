@@ -10,10 +10,13 @@ mod facts;
 mod group_stage;
 mod order;
 mod simplify;
+mod top_n;
 mod sink_key;
 mod verify_sql;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+
+use self::top_n::Keep;
 
 use readside_aggregate::SortKey;
 use readside_expr::{Expr, OccId, SubqueryId};
@@ -31,6 +34,8 @@ pub(crate) struct Planner<'c> {
     pub(crate) arena: Arena<'c>,
     /// How nested queries name things, by the place of their SELECT.
     texts: HashMap<sqlparser::tokenizer::Location, Texts>,
+    /// How many expression subqueries are around what is being flattened.
+    depth: usize,
     /// Subqueries that have been flattened.
     simplified: HashSet<SubqueryId>,
     /// Orders of derived tables that were inlined.
@@ -49,6 +54,7 @@ impl<'c> Planner<'c> {
         Planner {
             arena,
             texts,
+            depth: 0,
             simplified: HashSet::new(),
             lost_orders: HashMap::new(),
             unordered: BTreeSet::new(),
@@ -64,15 +70,37 @@ impl<'c> Planner<'c> {
         syntax: &ast::Query,
         bound: Bound,
     ) -> Checked<Plan> {
-        let span = syntax.span();
+        let span = select_span(syntax);
         refuse_top_level(&bound.query, syntax)?;
         let root_site = crate::bind::select_location(syntax);
         let group_occ = bound.query.group.as_ref().map(|g| g.occ);
         let mut query = bound.query;
-        query.order.clear();
+        let first = query.limit.is_some() || matches!(query.distinct, Distinct::On(_));
+        if !first {
+            query.order.clear();
+        }
         let mut query = self.simplify(query)?;
+        if first && query.group.is_some() {
+            query = self.degroup(query, false)?;
+        }
         query = self.keep_as_table(query)?;
         query = self.flatten_again(query)?;
+        if matches!(query.distinct, Distinct::On(_)) {
+            query = self.distinct_on_as_stage(query, root_site, select_span(syntax))?;
+        }
+        if query.limit.is_some() {
+            let at = select_span(syntax);
+            query = self
+                .limited_as_stage(&query, Keep::Keys, root_site, at)?
+                .ok_or_else(|| {
+                    Problem::hinted(
+                        at,
+                        "this LIMIT is not supported at the top of a view",
+                        "leave it out, and limit where the view is read",
+                    )
+                })?;
+            query.order.clear();
+        }
         self.arena.resolve_deep(&mut query);
         let key = self.sink_key(&query, &bound.columns, root_site, group_occ, span)?;
         let unordered = self.unordered_columns(&query);
@@ -159,23 +187,46 @@ fn column(index: usize) -> Checked<u16> {
         .map_err(|_| Problem::at(Span::empty(), "the view needs more than 65,535 columns"))
 }
 
+fn select_span(syntax: &ast::Query) -> Span {
+    match syntax.body.as_ref() {
+        ast::SetExpr::Select(select) => select.select_token.0.span,
+        _ => syntax.span(),
+    }
+}
+
 fn refuse_top_level(query: &Query, syntax: &ast::Query) -> Checked<()> {
-    if query.limit.is_some() || query.offset > 0 {
-        let span = syntax
-            .limit_clause
-            .as_ref()
-            .map_or_else(|| syntax.span(), Spanned::span);
+    let span = syntax
+        .limit_clause
+        .as_ref()
+        .map(Spanned::span)
+        .filter(|s| s.start.line > 0)
+        .unwrap_or_else(|| select_span(syntax));
+    if query.offset > 0 {
         return Err(Problem::hinted(
             span,
-            "LIMIT at the top of a view is not supported yet",
-            "leave it out, and limit where the view is read",
+            "OFFSET at the top of a view is not supported",
+            "leave it out, and skip where the view is read",
         ));
     }
-    if matches!(query.distinct, Distinct::On(_)) {
+    if query.limit == Some(0) {
         return Err(Problem::hinted(
-            syntax.span(),
-            "DISTINCT ON at the top of a view is not supported yet",
-            "read the table of the ON columns, with LEFT JOIN LATERAL (SELECT … ORDER BY … LIMIT 1)",
+            span,
+            "a view with LIMIT 0 has no rows",
+            "leave the LIMIT out",
+        ));
+    }
+    if query.limit.is_some() && query.order.is_empty() {
+        return Err(Problem::hinted(
+            span,
+            "LIMIT without ORDER BY shows any rows",
+            "add ORDER BY",
+        ));
+    }
+    if query.limit.is_some() && !matches!(query.distinct, Distinct::No) {
+        return Err(Problem::hinted(
+            span,
+            "DISTINCT together with LIMIT is not supported at the top of a view",
+            "limit where the view is read",
         ));
     }
     Ok(())

@@ -8,7 +8,7 @@ use readside_plan::{Distinct, Grouping, Query, Relation, SubqueryKind, Unordered
 use sqlparser::tokenizer::Location;
 
 use super::Planner;
-use super::facts::{Facts, candidate_keys};
+use super::facts::{Facts, before_grouping, candidate_keys};
 use crate::aggregates::is_order_sensitive;
 use crate::arena::{columns_of, from_occs, subqueries_in};
 use crate::type_facts::equality_is_identity;
@@ -112,11 +112,7 @@ impl Planner<'_> {
         if call.distinct && call.arg_types.first().is_some_and(equality_is_identity) {
             return false;
         }
-        let before = Query {
-            from: query.from.clone(),
-            filter: query.filter.clone(),
-            ..Query::over(None)
-        };
+        let before = before_grouping(query);
         !self.is_ordered(&before, &call.order, &call.args)
     }
 
@@ -129,15 +125,24 @@ impl Planner<'_> {
             return true;
         }
         if let Some(group) = &query.group {
-            return group.keys.iter().enumerate().all(|(i, _)| {
-                super::column(i).is_ok_and(|column| {
-                    let key = Expr::Column(readside_expr::ColumnRef {
-                        occ: group.occ,
-                        column,
-                    });
-                    order.iter().any(|k| k.expr == key)
+            let before = before_grouping(query);
+            let facts = Facts::of(&self.arena, &before);
+            let ordered: Vec<&Expr> = group
+                .keys
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| {
+                    super::column(*i).is_ok_and(|column| {
+                        let key = Expr::Column(readside_expr::ColumnRef {
+                            occ: group.occ,
+                            column,
+                        });
+                        order.iter().any(|k| k.expr == key)
+                    })
                 })
-            });
+                .map(|(_, key)| key)
+                .collect();
+            return facts.group_is_known(group, &ordered);
         }
         let facts = Facts::of(&self.arena, query);
         let known = facts.closure(
@@ -177,26 +182,47 @@ impl Planner<'_> {
                 continue;
             }
             let pieces = self.tie_breakers(&nested, site);
-            let line = site.map(|s| s.line);
-            let place = line.map_or_else(String::new, |l| format!(" at line {l}"));
-            match pieces {
-                Some(pieces) => {
-                    self.arena.warnings.push(format!(
-                        "ORDER BY … LIMIT{place} leaves ties, which Postgres may break either way: readside breaks them by {}",
-                        pieces.join(", ")
-                    ));
-                    if let Some(site) = site {
-                        self.ties.insert(site, pieces);
-                    }
-                }
-                None => self.arena.warnings.push(format!(
-                    "ORDER BY … LIMIT{place} leaves ties, which Postgres may break either way: readside breaks them by the key of the rows, and `verify` may differ"
-                )),
-            }
+            self.note_tie(site, pieces);
         }
     }
 
-    fn is_ordered_ignoring_limit(&self, query: &Query) -> bool {
+    /// Warns of ties, and remembers how they are broken.
+    pub(super) fn note_tie(&mut self, site: Option<Location>, pieces: Option<Vec<String>>) {
+        let place = site.map_or_else(String::new, |s| format!(" at line {}", s.line));
+        let warning = match &pieces {
+            Some(pieces) => format!(
+                "the order of the query{place} leaves ties, which Postgres may break either way: readside breaks them by {}",
+                pieces.join(", ")
+            ),
+            None => format!(
+                "the order of the query{place} leaves ties, which Postgres may break either way: readside breaks them by the key of the rows, and `verify` may differ"
+            ),
+        };
+        if !self.arena.warnings.contains(&warning) {
+            self.arena.warnings.push(warning);
+        }
+        if let (Some(site), Some(pieces)) = (site, pieces) {
+            self.ties.insert(site, pieces);
+        }
+    }
+
+    /// The identity columns of these occurrences as the text of the query at `site` names them.
+    pub(super) fn key_texts(
+        &self,
+        occs: &[OccId],
+        site: Option<Location>,
+    ) -> Option<Vec<String>> {
+        let mut out = Vec::new();
+        for occ in occs {
+            for column in candidate_keys(&self.arena, *occ).into_iter().next()? {
+                let e = Expr::Column(readside_expr::ColumnRef { occ: *occ, column });
+                out.push(self.text_of(&e, site, None)?);
+            }
+        }
+        Some(out)
+    }
+
+    pub(super) fn is_ordered_ignoring_limit(&self, query: &Query) -> bool {
         let mut query = query.clone();
         query.limit = None;
         query.offset = 0;
@@ -235,24 +261,18 @@ impl Planner<'_> {
 
     /// The key of a nested query's rows as its text names it.
     fn tie_breakers(&self, query: &Query, site: Option<Location>) -> Option<Vec<String>> {
-        if let Some(group) = &query.group {
-            return (0..group.keys.len())
-                .map(|i| {
-                    let key = Expr::Column(readside_expr::ColumnRef {
-                        occ: group.occ,
-                        column: super::column(i).ok()?,
-                    });
-                    self.text_of(&key, site, Some(group.occ))
-                })
-                .collect();
+        if query.group.is_some() {
+            return self.texts.get(&site?).map(|t| t.group.clone());
         }
-        let mut out = Vec::new();
+        // What the occurrences before it determine decides nothing.
+        let facts = Facts::of(&self.arena, query);
+        let mut deciding: Vec<OccId> = Vec::new();
         for occ in from_occs(query) {
-            for column in candidate_keys(&self.arena, occ).into_iter().next()? {
-                let e = Expr::Column(readside_expr::ColumnRef { occ, column });
-                out.push(self.text_of(&e, site, None)?);
+            let known = facts.closure(deciding.iter().copied(), []);
+            if !known.occs.contains_key(&occ) {
+                deciding.push(occ);
             }
         }
-        Some(out)
+        self.key_texts(&deciding, site)
     }
 }

@@ -7,6 +7,7 @@ use readside_pgtype::Value;
 use readside_plan::{Distinct, FromItem, Grouping, Query, Relation, SubqueryKind};
 
 use super::Planner;
+use super::top_n::Keep;
 use crate::aggregates::is_order_sensitive;
 use crate::arena::{each_expr, from_occs, map_on};
 use crate::refusal::Checked;
@@ -50,6 +51,13 @@ impl Planner<'_> {
                 let right = self.flatten(*right, supplied, &mut conjuncts)?;
                 conjuncts.extend(on.iter().map(|e| self.arena.resolve(e)));
                 Ok(match (left, right) {
+                    // Not a table of its own: an aggregate over what its left side names.
+                    (Some(left), Some(FromItem::Occurrence(occ)))
+                        if !supplied && self.is_nested(occ) =>
+                    {
+                        lifted.extend(conjuncts);
+                        Some(self.lateral_aggregate(left, occ, false)?)
+                    }
                     (Some(left), Some(right)) => Some(FromItem::Inner {
                         left: Box::new(left),
                         right: Box::new(right),
@@ -78,6 +86,11 @@ impl Planner<'_> {
                 }
                 conjuncts.extend(on);
                 Ok(match (left, right) {
+                    (Some(left), Some(FromItem::Occurrence(occ)))
+                        if !supplied && conjuncts.is_empty() && self.is_nested(occ) =>
+                    {
+                        Some(self.lateral_aggregate(left, occ, true)?)
+                    }
                     (Some(left), Some(right)) => Some(FromItem::Left {
                         left: Box::new(left),
                         right: Box::new(right),
@@ -87,6 +100,39 @@ impl Planner<'_> {
                 })
             }
         }
+    }
+
+    fn is_nested(&self, occ: OccId) -> bool {
+        matches!(self.arena.occ(occ).relation, Relation::Query(_))
+    }
+
+    /// `left` with a nested query beside it, as a stage if that is an aggregate tied by equalities.
+    fn lateral_aggregate(&mut self, left: FromItem, occ: OccId, outer: bool) -> Checked<FromItem> {
+        let Relation::Query(inner) = self.arena.occ(occ).relation.clone() else {
+            return Ok(left);
+        };
+        let Some(joined) = self.aggregate_as_stage(&inner)? else {
+            let right = Box::new(FromItem::Occurrence(occ));
+            let left = Box::new(left);
+            return Ok(if outer {
+                FromItem::Left { left, right, on: Vec::new() }
+            } else {
+                FromItem::Inner { left, right, on: Vec::new() }
+            });
+        };
+        for (i, e) in joined.select.into_iter().enumerate() {
+            let column = super::column(i)?;
+            self.arena.replace_column(ColumnRef { occ, column }, e);
+        }
+        // An aggregate always has its row.
+        self.arena
+            .replace_presence(occ, Expr::Const(Value::Bool(true)));
+        let (left, right, on) = (Box::new(left), Box::new(joined.tree), joined.on);
+        Ok(if on.is_empty() {
+            FromItem::Inner { left, right, on }
+        } else {
+            FromItem::Left { left, right, on }
+        })
     }
 
     /// Whether this is a query in FROM that reads nothing and filters nothing.
@@ -114,6 +160,18 @@ impl Planner<'_> {
         }
         let mut inner = self.simplify(inner)?;
         inner = self.keep_as_table(inner)?;
+        if inner.limit.is_some() {
+            let site = self.arena.query_sites.get(&occ).map(|s| s.select);
+            let span = self.arena.occ(occ).span;
+            let keep = if self.depth == 0 { Keep::Keys } else { Keep::Values };
+            if let Some(mut unlimited) = self.limited_as_stage(&inner, keep, site, span)? {
+                let order = std::mem::take(&mut unlimited.order);
+                if !order.is_empty() {
+                    self.lost_orders.insert(occ, order);
+                }
+                inner = unlimited;
+            }
+        }
         let anchor = inner.from.as_ref().map(preserved);
         let can_inline = is_simple(&inner)
             && match (&anchor, supplied) {
@@ -209,7 +267,10 @@ impl Planner<'_> {
                 if matches!(subquery.kind, SubqueryKind::Exists) {
                     subquery.query.order.clear();
                 }
-                subquery.query = self.simplify(subquery.query)?;
+                self.depth += 1;
+                let simplified = self.simplify(subquery.query);
+                self.depth -= 1;
+                subquery.query = simplified?;
             } else {
                 self.arena.resolve_query(&mut subquery.query);
             }
@@ -217,7 +278,10 @@ impl Planner<'_> {
                 **equals = self.arena.resolve(equals);
             }
             let replacement = if replaceable.contains(&id) {
-                self.answered_by_stage(&subquery, query)?
+                {
+                let site = self.arena.sites.get(&id).map(|s| s.select);
+                self.answered_by_stage(&subquery, query, site)?
+            }
             } else {
                 None
             };
