@@ -11,8 +11,10 @@ use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 
 use crate::SourceError;
-use crate::config::SourceConfig;
+use crate::config::{ChannelBindingMode, SourceConfig};
 use crate::wire::{Wire, server_error};
+
+const UNBOUND: &str = "channel binding is required and the server does not do it here";
 
 fn refused(config: &SourceConfig, reason: impl ToString) -> SourceError {
     SourceError::Auth {
@@ -43,7 +45,13 @@ pub(crate) async fn authenticate(
         Some(password) => Ok(password.expose().as_bytes()),
         None => Err(refused(config, "it asks for a password and there is none")),
     };
-    match answer(wire, config).await? {
+    let first = answer(wire, config).await?;
+    if config.channel_binding == ChannelBindingMode::Require
+        && !matches!(first, Message::AuthenticationSasl(_))
+    {
+        return Err(refused(config, UNBOUND));
+    }
+    match first {
         Message::AuthenticationOk => return Ok(()),
         Message::AuthenticationCleartextPassword => {
             let password = password()?;
@@ -82,7 +90,13 @@ async fn scram(
         plain |= mechanism == SCRAM_SHA_256;
         plus |= mechanism == SCRAM_SHA_256_PLUS;
     }
-    let (binding, mechanism) = match (plus, wire.socket().server_end_point()) {
+    let own = match config.channel_binding {
+        ChannelBindingMode::Disable => None,
+        ChannelBindingMode::Prefer | ChannelBindingMode::Require => {
+            wire.socket().server_end_point()
+        }
+    };
+    let (binding, mechanism) = match (plus, own) {
         (true, Some(hash)) => (
             ChannelBinding::tls_server_end_point(hash),
             SCRAM_SHA_256_PLUS,
@@ -91,6 +105,9 @@ async fn scram(
         (false, Some(_)) => (ChannelBinding::unrequested(), SCRAM_SHA_256),
         (_, None) => (ChannelBinding::unsupported(), SCRAM_SHA_256),
     };
+    if config.channel_binding == ChannelBindingMode::Require && mechanism != SCRAM_SHA_256_PLUS {
+        return Err(refused(config, UNBOUND));
+    }
     if !plain && mechanism == SCRAM_SHA_256 {
         return Err(refused(config, "it offers no SASL mechanism that we know"));
     }

@@ -32,6 +32,18 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// Whether a SCRAM authentication is bound to the TLS session, as libpq's `channel_binding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBindingMode {
+    /// Never.
+    Disable,
+    /// If the server can.
+    #[default]
+    Prefer,
+    /// Or there is no connection: nobody in between can have had the password.
+    Require,
+}
+
 /// Whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootCertificates {
@@ -110,6 +122,8 @@ pub struct SourceConfig {
     pub ssl_root: Option<RootCertificates>,
     /// `sslcert` and `sslkey`.
     pub ssl_client: Option<(PathBuf, PathBuf)>,
+    /// Channel binding.
+    pub channel_binding: ChannelBindingMode,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
     /// For one attempt at one server, name look-up, TLS and authentication included.
@@ -129,7 +143,7 @@ pub enum ConfigError {
         what: String,
     },
     /// A keyword that libpq does not have, or that readside cannot honour.
-    #[error("unknown connection parameter `{name}`\n  hint: known are host, hostaddr, port, user, password, passfile, dbname, sslmode, sslrootcert, sslcert, sslkey, application_name, connect_timeout, options")]
+    #[error("unknown connection parameter `{name}`\n  hint: known are host, hostaddr, port, user, password, passfile, dbname, sslmode, sslrootcert, sslcert, sslkey, channel_binding, application_name, connect_timeout, options")]
     UnknownParameter {
         /// The keyword.
         name: String,

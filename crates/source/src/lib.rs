@@ -32,7 +32,7 @@ pub use catalog::{
     AttributeFingerprint, TableChange, TableFingerprint, enum_labels, load_catalog, table_fingerprints,
 };
 pub use check::{Finding, Severity, check};
-pub use config::{
+pub use config::{ChannelBindingMode, 
     ConfigError, Environment, Host, RootCertificates, Secret, SourceConfig, SslMode,
 };
 pub use copy_text::Row;

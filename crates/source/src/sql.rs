@@ -12,11 +12,11 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{SslMode as DriverSslMode, SslNegotiation};
+use tokio_postgres::config::{ChannelBinding as ChannelBindingUse, SslMode as DriverSslMode, SslNegotiation};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{CancelToken, Client};
 
-use crate::config::SourceConfig;
+use crate::config::{ChannelBindingMode, SourceConfig};
 use crate::socket::{Attempt, Attempts, Socket};
 use crate::{ServerError, SourceError};
 
@@ -139,6 +139,11 @@ async fn connect(config: &SourceConfig, attempt: &Attempt<'_>) -> Result<SqlClie
         // The socket is as secure as it is going to be; the driver only needs its channel binding.
         .ssl_mode(DriverSslMode::Require)
         .ssl_negotiation(SslNegotiation::Direct);
+    driver.channel_binding(match config.channel_binding {
+        ChannelBindingMode::Disable => ChannelBindingUse::Disable,
+        ChannelBindingMode::Prefer => ChannelBindingUse::Prefer,
+        ChannelBindingMode::Require => ChannelBindingUse::Require,
+    });
     if let Some(password) = &config.password {
         driver.password(password.expose());
     }

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use crate::SourceError;
 
 /// A column's traces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttributeFingerprint {
     /// `attnum`
     pub attnum: i16,
@@ -27,7 +28,7 @@ pub struct AttributeFingerprint {
 }
 
 /// A table's traces. Compare with [`TableFingerprint::change`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableFingerprint {
     /// `pg_class.oid`
     pub oid: u32,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parse::Parameters;
-use super::{ConfigError, Host, RootCertificates, Secret, SourceConfig, SslMode};
+use super::{ChannelBindingMode, ConfigError, Host, RootCertificates, Secret, SourceConfig, SslMode};
 
 /// Without one in the connection string; libpq would wait for ever.
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
@@ -59,6 +59,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("sslrootcert", "PGSSLROOTCERT"),
     ("sslcert", "PGSSLCERT"),
     ("sslkey", "PGSSLKEY"),
+    ("channel_binding", "PGCHANNELBINDING"),
     ("application_name", "PGAPPNAME"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("options", "PGOPTIONS"),
@@ -66,7 +67,6 @@ const KNOWN: &[(&str, &str)] = &[
 
 /// Keywords of libpq that change nothing here, so that a string that works elsewhere works here.
 const IGNORED: &[&str] = &[
-    "channel_binding",
     "client_encoding",
     "fallback_application_name",
     "gssencmode",
@@ -114,6 +114,18 @@ pub(super) fn complete(
         Some(text) => ssl_mode(&text)?,
         None => SslMode::default(),
     };
+    let channel_binding = match get("channel_binding").as_deref() {
+        Some("disable") => ChannelBindingMode::Disable,
+        Some("prefer") | None => ChannelBindingMode::Prefer,
+        Some("require") => ChannelBindingMode::Require,
+        Some(other) => {
+            return Err(ConfigError::InvalidValue {
+                name: "channel_binding",
+                value: other.to_owned(),
+                reason: "it is one of disable, prefer, require",
+            });
+        }
+    };
     let ssl_root = get("sslrootcert").map(|path| match path.as_str() {
         "system" => RootCertificates::System,
         path => RootCertificates::File(PathBuf::from(path)),
@@ -153,6 +165,7 @@ pub(super) fn complete(
         ssl_client: get("sslcert")
             .zip(get("sslkey"))
             .map(|(cert, key)| (PathBuf::from(cert), PathBuf::from(key))),
+        channel_binding,
         application_name: get("application_name").unwrap_or_else(|| "readside".to_owned()),
         connect_timeout,
         options: get("options").unwrap_or_default(),

@@ -3,7 +3,7 @@ use readside_model::{RelationKind, ReplicaIdentity};
 use readside_pgtype::Type;
 use readside_source::load_catalog;
 
-use crate::support::{oid, server};
+use crate::support::{oid, server, version};
 
 #[tokio::test]
 async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
@@ -37,7 +37,7 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
         )
         .await?;
     let catalog = load_catalog(&client).await?;
-    assert_eq!(catalog.server_version / 10_000, 15);
+    assert_eq!(catalog.server_version / 10_000, version());
     ensure!(catalog.search_path.contains(&"public".to_owned()));
     ensure!(catalog.default_collation_is_bytewise && !catalog.default_ctype_is_c);
     assert_eq!(catalog.default_collation, "C.UTF-8");

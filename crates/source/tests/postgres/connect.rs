@@ -225,8 +225,18 @@ async fn tls_is_checked_exactly_as_far_as_the_mode_says() -> Result<()> {
     let error = connect_sql(&url("localhost", "sslmode=disable")?).await.unwrap_err();
     ensure!(matches!(error, SourceError::Auth { .. }), "{error}");
 
-    // The exchange was bound to the TLS session: the server logs nothing, but refuses a binding that is wrong. What it
-    // offered and what was chosen is seen from outside by taking the offer away.
+    // Bound to the TLS session by a certificate that was signed with SHA-384; without TLS there is nothing to bind to.
+    let bound = url("localhost", "sslmode=require&channel_binding=require")?;
+    ensure!(both(&bound).await?);
+    ensure!(both(&url("localhost", "sslmode=require&channel_binding=disable")?).await?);
+    hba(&postgres, "host all all all scram-sha-256\n").await?;
+    let unbound = url("localhost", "sslmode=disable&channel_binding=require")?;
+    for error in [
+        connect_sql(&unbound).await.unwrap_err(),
+        ReplicationClient::connect(&unbound).await.unwrap_err(),
+    ] {
+        ensure!(matches!(error, SourceError::Auth { .. }), "{error}");
+    }
     let admin_tls = connect_sql(&url("localhost", "sslmode=require")?).await?;
     let row = admin_tls
         .query_one("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[])

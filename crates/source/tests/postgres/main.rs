@@ -4,6 +4,7 @@
 mod catalog;
 mod check;
 mod connect;
+mod files;
 mod publication;
 mod snapshot;
 mod stream;

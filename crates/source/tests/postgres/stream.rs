@@ -8,7 +8,7 @@ use readside_source::{
     Streaming, connect_sql, current_wal_lsn, drop_publication_and_slot, slot_status,
 };
 
-use crate::support::{WAIT, changes, follow, oid, server, transactions};
+use crate::support::{WAIT, changes, follow, oid, server, transactions, version};
 
 #[tokio::test]
 async fn every_kind_of_change_arrives_as_it_was_made() -> Result<()> {
@@ -375,7 +375,7 @@ async fn a_fast_shutdown_ends_the_stream_and_does_not_hang() -> Result<()> {
 
 #[tokio::test]
 async fn the_system_and_its_timelines_are_known() -> Result<()> {
-    let (_postgres, config, client) = server(&[]).await?;
+    let (mut postgres, config, client) = server(&[]).await?;
     let mut replication = ReplicationClient::connect(&config).await?;
     let identity = replication.identify_system().await?;
     let row = client
@@ -387,8 +387,29 @@ async fn the_system_and_its_timelines_are_known() -> Result<()> {
     assert_eq!(identity.system_id, row.get::<_, String>(0));
     assert_eq!(identity.database_oid, row.get::<_, u32>(1));
     assert_eq!((identity.timeline, identity.database.as_str()), (1, "postgres"));
-    assert_eq!(identity.server_version / 10_000, 15);
+    assert_eq!(identity.server_version / 10_000, version());
     ensure!(identity.flushed <= current_wal_lsn(&client).await?);
     ensure!(replication.timeline_history(1).await?.is_empty());
+
+    // A file-level copy that is promoted: the same system, another timeline. (Here the server itself plays the standby.)
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+    drop(follow(&config, &client, &["t"], &StreamOptions::default()).await?);
+    let data: String = client
+        .query_one("SELECT current_setting('data_directory')", &[])
+        .await?
+        .get(0);
+    let before = current_wal_lsn(&client).await?;
+    drop((replication, client));
+    postgres.stop_fast().await?;
+    std::fs::write(std::path::Path::new(&data).join("standby.signal"), "")?;
+    postgres.restart().await?;
+    let client = connect_sql(&config).await?;
+    client.batch_execute("SELECT pg_promote()").await?;
+    let mut replication = ReplicationClient::connect(&config).await?;
+    let promoted = replication.identify_system().await?;
+    assert_eq!((&promoted.system_id, promoted.timeline), (&identity.system_id, 2));
+    let history = replication.timeline_history(2).await?;
+    assert_eq!(history.len(), 1);
+    ensure!(history[0].timeline == 1 && history[0].end >= before, "{history:?}");
     Ok(())
 }

@@ -13,9 +13,17 @@ use readside_tests::postgres::Postgres;
 
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
 
+/// The major version under test: `READSIDE_TEST_POSTGRES`, or 15.
+pub(crate) fn version() -> u32 {
+    std::env::var("READSIDE_TEST_POSTGRES")
+        .ok()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(15)
+}
+
 /// A server with `logical_decoding` on, a superuser connection of ours to it, and its configuration.
 pub(crate) async fn server(settings: &[(&str, &str)]) -> Result<(Postgres, SourceConfig, SqlClient)> {
-    let postgres = Postgres::start(15, settings).await?;
+    let postgres = Postgres::start(version(), settings).await?;
     let config = SourceConfig::parse(&postgres.url())?;
     let client = connect_sql(&config).await?;
     Ok((postgres, config, client))
