@@ -150,7 +150,14 @@ impl Accumulator {
             | AggFunc::JsonAgg
             | AggFunc::JsonbAgg
             | AggFunc::JsonObjectAgg
-            | AggFunc::JsonbObjectAgg => State::Indexed,
+            | AggFunc::JsonbObjectAgg
+            | AggFunc::JsonAggStrict
+            | AggFunc::JsonbAggStrict
+            | AggFunc::JsonObjectAggStrict
+            | AggFunc::JsonbObjectAggStrict
+            | AggFunc::Mode
+            | AggFunc::PercentileDisc
+            | AggFunc::PercentileCont => State::Indexed,
         };
         Accumulator { func: *func, state }
     }

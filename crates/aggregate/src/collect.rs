@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use readside_expr::EvalError;
 use readside_pgtype::{Array, Type, Value, compare_typed, jsonb, write_json, write_jsonb};
 
-use crate::AggFunc;
 use crate::accumulator::{Accumulator, float_overflow, mistyped, raise};
+use crate::{AggFunc, ordered_set};
 
 /// The value of an aggregate over rows of argument values.
 ///
@@ -33,6 +33,13 @@ pub fn collect(
         AggFunc::JsonbAgg => Ok(jsonb_agg(ty, rows)),
         AggFunc::JsonObjectAgg => json_object_agg(arg_types, rows),
         AggFunc::JsonbObjectAgg => jsonb_object_agg(arg_types, rows),
+        AggFunc::JsonAggStrict => Ok(json_agg(ty, &mut without_null(rows, 0))),
+        AggFunc::JsonbAggStrict => Ok(jsonb_agg(ty, &mut without_null(rows, 0))),
+        AggFunc::JsonObjectAggStrict => json_object_agg(arg_types, &mut without_null(rows, 1)),
+        AggFunc::JsonbObjectAggStrict => jsonb_object_agg(arg_types, &mut without_null(rows, 1)),
+        AggFunc::Mode => Ok(ordered_set::mode(ty, rows)),
+        AggFunc::PercentileDisc => ordered_set::percentile_disc(rows),
+        AggFunc::PercentileCont => ordered_set::percentile_cont(rows),
         AggFunc::SumFloat4 => sum_floats(rows, *func),
         AggFunc::SumFloat8 | AggFunc::AvgFloat => sum_floats(rows, *func),
         _ => {
@@ -47,6 +54,14 @@ pub fn collect(
 
 fn first(row: &[Value]) -> &Value {
     row.first().unwrap_or(&Value::Null)
+}
+
+/// The rows whose argument at this place is not NULL.
+fn without_null<'a>(
+    rows: &mut dyn Iterator<Item = &'a [Value]>,
+    at: usize,
+) -> impl Iterator<Item = &'a [Value]> {
+    rows.filter(move |row| !row.get(at).is_none_or(Value::is_null))
 }
 
 /// The first of the equal least (or greatest) values, as Postgres keeps it.

@@ -66,6 +66,20 @@ pub enum AggFunc {
     JsonObjectAgg,
     /// `jsonb_object_agg`
     JsonbObjectAgg,
+    /// `json_agg_strict`: without NULLs
+    JsonAggStrict,
+    /// `jsonb_agg_strict`: without NULLs
+    JsonbAggStrict,
+    /// `json_object_agg_strict`: without pairs whose value is NULL
+    JsonObjectAggStrict,
+    /// `jsonb_object_agg_strict`: without pairs whose value is NULL
+    JsonbObjectAggStrict,
+    /// `mode() WITHIN GROUP (ORDER BY x)`; arguments: x
+    Mode,
+    /// `percentile_disc(f) WITHIN GROUP (ORDER BY x)`; arguments: f, x
+    PercentileDisc,
+    /// `percentile_cont(f) WITHIN GROUP (ORDER BY x)` of doubles or intervals; arguments: f, x
+    PercentileCont,
 }
 
 /// Which of the variance family.
@@ -153,6 +167,13 @@ const ALL: &[(AggFunc, &str)] = &[
     (AggFunc::JsonbAgg, "jsonb_agg"),
     (AggFunc::JsonObjectAgg, "json_object_agg"),
     (AggFunc::JsonbObjectAgg, "jsonb_object_agg"),
+    (AggFunc::JsonAggStrict, "json_agg_strict"),
+    (AggFunc::JsonbAggStrict, "jsonb_agg_strict"),
+    (AggFunc::JsonObjectAggStrict, "json_object_agg_strict"),
+    (AggFunc::JsonbObjectAggStrict, "jsonb_object_agg_strict"),
+    (AggFunc::Mode, "mode"),
+    (AggFunc::PercentileDisc, "percentile_disc"),
+    (AggFunc::PercentileCont, "percentile_cont"),
 ];
 
 impl AggFunc {
@@ -183,6 +204,13 @@ impl AggFunc {
                 | AggFunc::JsonbAgg
                 | AggFunc::JsonObjectAgg
                 | AggFunc::JsonbObjectAgg
+                | AggFunc::JsonAggStrict
+                | AggFunc::JsonbAggStrict
+                | AggFunc::JsonObjectAggStrict
+                | AggFunc::JsonbObjectAggStrict
+                | AggFunc::Mode
+                | AggFunc::PercentileDisc
+                | AggFunc::PercentileCont
         )
     }
 
@@ -351,7 +379,9 @@ pub fn resolve(name: &str, arg_types: &[Type], distinct: bool) -> Result<Resolve
             Type::Array(Arc::new(known(ty))),
         ),
         ("json_agg", [ty]) => found(AggFunc::JsonAgg, vec![known(ty)], Type::Json),
+        ("json_agg_strict", [ty]) => found(AggFunc::JsonAggStrict, vec![known(ty)], Type::Json),
         ("jsonb_agg", [ty]) => found(AggFunc::JsonbAgg, vec![known(ty)], Type::Jsonb),
+        ("jsonb_agg_strict", [ty]) => found(AggFunc::JsonbAggStrict, vec![known(ty)], Type::Jsonb),
         ("json_object_agg", [key, value]) => found(
             AggFunc::JsonObjectAgg,
             vec![known(key), known(value)],
@@ -359,6 +389,16 @@ pub fn resolve(name: &str, arg_types: &[Type], distinct: bool) -> Result<Resolve
         ),
         ("jsonb_object_agg", [key, value]) => found(
             AggFunc::JsonbObjectAgg,
+            vec![known(key), known(value)],
+            Type::Jsonb,
+        ),
+        ("json_object_agg_strict", [key, value]) => found(
+            AggFunc::JsonObjectAggStrict,
+            vec![known(key), known(value)],
+            Type::Json,
+        ),
+        ("jsonb_object_agg_strict", [key, value]) => found(
+            AggFunc::JsonbObjectAggStrict,
             vec![known(key), known(value)],
             Type::Jsonb,
         ),
@@ -410,6 +450,10 @@ pub fn is_aggregate(name: &str) -> bool {
             | "jsonb_agg"
             | "json_object_agg"
             | "jsonb_object_agg"
+            | "json_agg_strict"
+            | "jsonb_agg_strict"
+            | "json_object_agg_strict"
+            | "jsonb_object_agg_strict"
             | "var_pop"
             | "var_samp"
             | "variance"
@@ -417,4 +461,67 @@ pub fn is_aggregate(name: &str) -> bool {
             | "stddev_samp"
             | "stddev"
     )
+}
+
+/// Finds an ordered-set aggregate, `name(direct…) WITHIN GROUP (ORDER BY sort)`.
+///
+/// The arguments of the call are the direct ones followed by the sort expression; its order is that of WITHIN GROUP, and
+/// [`collect`](crate::collect) wants the rows in that order.
+///
+/// # Errors
+/// The reason: no such aggregate for these types, or not one that readside computes.
+pub fn resolve_ordered_set(
+    name: &str,
+    direct: &[Type],
+    sort: &Type,
+) -> Result<ResolvedAgg, String> {
+    let base = match sort.base() {
+        Type::Unknown | Type::Varchar => Type::Text,
+        ty => ty.clone(),
+    };
+    let found = |func: AggFunc, args: Vec<Type>, result: Type| {
+        Ok(ResolvedAgg {
+            func,
+            arg_types: args,
+            result,
+            typmod: -1,
+        })
+    };
+    let is_fraction = |ty: &Type| {
+        matches!(
+            ty.base(),
+            Type::Int2
+                | Type::Int4
+                | Type::Int8
+                | Type::Numeric
+                | Type::Float4
+                | Type::Float8
+                | Type::Unknown
+        )
+    };
+    match (name, direct) {
+        ("mode", []) if base.is_comparable() => found(AggFunc::Mode, vec![base.clone()], base),
+        ("percentile_disc", [fraction]) if is_fraction(fraction) && base.is_comparable() => found(
+            AggFunc::PercentileDisc,
+            vec![Type::Float8, base.clone()],
+            base,
+        ),
+        ("percentile_cont", [fraction]) if is_fraction(fraction) => {
+            let ty = match base {
+                Type::Interval => Type::Interval,
+                Type::Int2
+                | Type::Int4
+                | Type::Int8
+                | Type::Numeric
+                | Type::Float4
+                | Type::Float8 => Type::Float8,
+                _ => return Err(format!("`{name}` of type {} is not supported", sort.name())),
+            };
+            found(AggFunc::PercentileCont, vec![Type::Float8, ty.clone()], ty)
+        }
+        _ => Err(format!(
+            "ordered-set aggregate `{name}` of type {} is not supported",
+            sort.name()
+        )),
+    }
 }

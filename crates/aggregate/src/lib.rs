@@ -10,9 +10,10 @@ mod collect;
 mod float_sum;
 mod function;
 mod numeric_sum;
+mod ordered_set;
 mod spread;
 
 pub use accumulator::Accumulator;
 pub use call::{AggCall, SortKey};
 pub use collect::collect;
-pub use function::{AggFunc, ResolvedAgg, Spread, is_aggregate, resolve};
+pub use function::{AggFunc, ResolvedAgg, Spread, is_aggregate, resolve, resolve_ordered_set};
