@@ -38,3 +38,28 @@ pub use pending::TargetId;
 pub use registry::{IndexRecord, Registry, TableRecord, ViewRecord};
 pub use table::{Incoming, TableExec};
 pub use view::{Rendered, RenderedKey, ViewExec};
+
+/// Named facts in state, beside the registry.
+pub mod facts {
+    use readside_state::{Read, State};
+
+    use crate::{ProjectionError, keyspace};
+
+    /// A fact's bytes.
+    ///
+    /// # Errors
+    /// When state cannot be read.
+    pub fn get(read: &dyn Read, name: &str) -> Result<Option<Vec<u8>>, ProjectionError> {
+        Ok(read.get(&keyspace::meta(&format!("fact/{name}")))?.map(<[u8]>::to_vec))
+    }
+
+    /// Replaces a fact, and commits.
+    ///
+    /// # Errors
+    /// When state cannot be written.
+    pub fn put(state: &mut State, name: &str, bytes: &[u8]) -> Result<(), ProjectionError> {
+        state.put(&keyspace::meta(&format!("fact/{name}")), bytes)?;
+        state.commit(state.committed());
+        Ok(())
+    }
+}

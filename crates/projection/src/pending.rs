@@ -64,8 +64,8 @@ pub fn mark(
 /// What an acknowledgement did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acknowledged {
-    /// The key is up to date in the sink.
-    Cleared,
+    /// The key is up to date in the sink; this was its entry.
+    Cleared(Pending),
     /// It was dirtied again since the value was computed.
     StillPending,
     /// It was not pending.
@@ -79,7 +79,7 @@ pub fn acknowledge(state: &mut State, target: TargetId, key: &[u8], computed_at:
     if entry.last <= computed_at {
         state.delete(&at)?;
         state.delete(&queue_place(target, entry.first, key))?;
-        return Ok(Acknowledged::Cleared);
+        return Ok(Acknowledged::Cleared(entry));
     }
     let first = entry.first.max(Lsn(computed_at.0 + 1));
     if first != entry.first {

@@ -1,0 +1,357 @@
+//! The projector: the thread that owns state. It applies the durable part of the changelog, takes acknowledgements, and gives snapshots.
+//!
+//! Always: one thread writes state; every commit is at a transaction boundary; acknowledgements and batches take turns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use readside_changelog::{ChangelogError, Reader, Record, Transaction};
+use readside_model::{Lsn, Timestamp};
+use readside_projection::pending::{self, Acknowledged};
+use readside_projection::{BatchOutcome, Engine, RenderedKey, TargetId, TransactionHeader, dead, written};
+use readside_state::{Snapshot, State};
+use tokio::sync::{Notify, oneshot};
+
+use crate::PipelineError;
+use crate::facts::{Facts, local_now, seconds_since};
+use crate::failpoint::failpoint;
+
+/// Changes in one batch at most; a larger transaction is a batch of its own.
+const BATCH_CHANGES: u64 = 8_192;
+/// Bytes of messages in one batch at most.
+const BATCH_BYTES: u64 = 8 << 20;
+const IDLE: Duration = Duration::from_millis(200);
+
+/// What the projector is asked to do.
+pub(crate) enum Command {
+    /// There is more in the changelog.
+    Advanced,
+    /// A snapshot of the last boundary.
+    Snapshot(oneshot::Sender<Result<Snapshot, PipelineError>>),
+    /// A sink has answered.
+    Acknowledge(Acknowledgement),
+    /// Anything else, between two batches; it says whether it marked keys.
+    With(Box<dyn FnOnce(&mut State, &mut Engine) -> Result<bool, PipelineError> + Send>),
+    /// End.
+    Stop,
+}
+
+/// What a sink has answered for one target.
+pub(crate) struct Acknowledgement {
+    pub(crate) target: TargetId,
+    pub(crate) computed_at: Lsn,
+    pub(crate) items: Vec<AcknowledgedItem>,
+    /// Told when it has been taken note of.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// One key of it.
+pub(crate) struct AcknowledgedItem {
+    pub(crate) key: Vec<u8>,
+    pub(crate) sink_key: RenderedKey,
+    /// The sink holds the key now.
+    pub(crate) present: bool,
+    /// Why it is a dead letter, if it is.
+    pub(crate) dead: Option<String>,
+}
+
+/// The projector of one run.
+pub(crate) struct Projector {
+    pub(crate) state: State,
+    pub(crate) engine: Engine,
+    pub(crate) reader: Reader,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) wakers: BTreeMap<TargetId, Arc<Notify>>,
+    pub(crate) trim_to: Arc<AtomicU64>,
+    /// Set while an `Advanced` is on its way.
+    pub(crate) advanced: Arc<std::sync::atomic::AtomicBool>,
+    /// A record that was read and not applied yet.
+    pub(crate) held: Option<Record>,
+}
+
+impl Projector {
+    /// Runs until told to stop, then makes state durable.
+    pub(crate) fn run(mut self) -> Result<(), PipelineError> {
+        self.count_all()?;
+        self.tell(&BatchOutcome::default())?;
+        for waker in self.wakers.values() {
+            waker.notify_one();
+        }
+        loop {
+            let mut acted = false;
+            while let Ok(command) = self.commands.try_recv() {
+                acted = true;
+                if !self.command(command)? {
+                    self.state.close()?;
+                    return Ok(());
+                }
+            }
+            let progressed = self.step()?;
+            self.state.maybe_flush()?;
+            let durable = self.state.durable().published.0;
+            if self.trim_to.swap(durable, Ordering::Relaxed) != durable {
+                failpoint("state.flushed");
+            }
+            if acted || progressed {
+                continue;
+            }
+            match self.commands.recv_timeout(IDLE) {
+                Ok(command) => {
+                    if !self.command(command)? {
+                        self.state.close()?;
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(PipelineError::Ended("the pipeline")),
+            }
+        }
+    }
+
+    /// Applies what ends at or below `lsn`; says whether the changelog's durable end has been reached before it.
+    pub(crate) fn catch_up_to(&mut self, lsn: Lsn) -> Result<bool, PipelineError> {
+        loop {
+            match self.next()? {
+                None => return Ok(true),
+                Some(record) if record.end() > lsn => {
+                    self.held = Some(record);
+                    return Ok(false);
+                }
+                Some(Record::Transaction(transaction)) => {
+                    let mut batch = self.engine.begin(&self.state)?;
+                    apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
+                    let mut full = false;
+                    while !full && batch.changes < BATCH_CHANGES {
+                        match self.next()? {
+                            Some(Record::Transaction(next)) if next.head.end <= lsn && !next.is_large() => {
+                                apply(&mut self.engine, &mut self.state, &mut batch, &next)?;
+                            }
+                            other => {
+                                self.held = other;
+                                full = true;
+                            }
+                        }
+                    }
+                    self.engine.finish(&mut self.state, batch)?;
+                    self.state.maybe_flush()?;
+                }
+                Some(Record::Keepalive { lsn, .. }) => self.engine.keepalive(&mut self.state, lsn),
+                Some(Record::Control { .. }) => {}
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<bool, PipelineError> {
+        match command {
+            Command::Advanced => self.advanced.store(false, Ordering::Release),
+            Command::Snapshot(answer) => {
+                let _ = answer.send(self.state.snapshot().map_err(PipelineError::from));
+            }
+            Command::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement)?,
+            Command::With(f) => {
+                if f(&mut self.state, &mut self.engine)? {
+                    self.count_all()?;
+                    self.tell(&BatchOutcome::default())?;
+                    for waker in self.wakers.values() {
+                        waker.notify_one();
+                    }
+                }
+            }
+            Command::Stop => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Applies what has arrived, up to one batch.
+    fn step(&mut self) -> Result<bool, PipelineError> {
+        let Some(first) = self.next()? else { return Ok(false) };
+        let transaction = match first {
+            Record::Keepalive { lsn, .. } => {
+                self.engine.keepalive(&mut self.state, lsn);
+                self.tell(&BatchOutcome::default())?;
+                return Ok(true);
+            }
+            Record::Control { .. } => return Ok(true),
+            Record::Transaction(transaction) => transaction,
+        };
+        let mut batch = self.engine.begin(&self.state)?;
+        let mut bytes = transaction.bytes();
+        apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
+        while batch.changes < BATCH_CHANGES && bytes < BATCH_BYTES {
+            match self.next()? {
+                Some(Record::Transaction(next)) if !next.is_large() => {
+                    bytes += next.bytes();
+                    apply(&mut self.engine, &mut self.state, &mut batch, &next)?;
+                }
+                Some(other) => {
+                    self.held = Some(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        failpoint("projection.applied");
+        let outcome = self.engine.finish(&mut self.state, batch)?;
+        failpoint("projection.committed");
+        self.tell(&outcome)?;
+        for target in outcome.newly_pending.keys() {
+            if let Some(waker) = self.wakers.get(target) {
+                waker.notify_one();
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next record that is not behind the state.
+    fn next(&mut self) -> Result<Option<Record>, PipelineError> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        let published = self.state.committed().published;
+        loop {
+            match self.reader.next()? {
+                Some(record) if record.end() <= published && !matches!(record, Record::Control { .. }) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, acknowledgement: Acknowledgement) -> Result<(), PipelineError> {
+        let Acknowledgement { target, computed_at, items, done } = acknowledgement;
+        let offset = self.facts.lock().source.clock_offset_micros;
+        let now = local_now();
+        let mut cleared = 0;
+        let mut oldest: Option<Timestamp> = None;
+        let mut dead_delta: i64 = 0;
+        let applied = items.iter().filter(|i| i.dead.is_none()).count();
+        for item in items {
+            match &item.dead {
+                Some(reason) => {
+                    let was = dead::remove(&mut self.state, target.0, &item.key)?;
+                    dead::put(&mut self.state, target.0, &item.key, reason, now)?;
+                    dead_delta += i64::from(!was);
+                }
+                None => dead_delta -= i64::from(dead::remove(&mut self.state, target.0, &item.key)?),
+            }
+            if item.present {
+                written::note(&mut self.state, target, &item.sink_key)?;
+            } else {
+                written::forget(&mut self.state, target, &item.sink_key.text)?;
+            }
+            if let Acknowledged::Cleared(entry) = pending::acknowledge(&mut self.state, target, &item.key, computed_at)? {
+                cleared += 1;
+                if entry.since != Timestamp::default() {
+                    oldest = Some(oldest.map_or(entry.since, |o| o.min(entry.since)));
+                }
+            }
+        }
+        self.state.commit(self.state.committed());
+        let published = self.state.committed().published;
+        let (watermark, since) = pending::watermark(&self.state, target, published)?;
+        {
+            let mut inner = self.facts.lock();
+            if let Some(facts) = inner.targets.get_mut(&target) {
+                facts.pending = facts.pending.saturating_sub(cleared);
+                facts.acknowledged = watermark;
+                facts.since = since;
+                facts.dead = facts.dead.saturating_add_signed(dead_delta);
+                facts.writes += u64::try_from(applied).unwrap_or(0);
+                if facts.immediate {
+                    facts.watermark = watermark;
+                }
+                if let Some(oldest) = oldest {
+                    facts.metrics.observe_freshness(seconds_since(oldest, offset));
+                }
+            }
+        }
+        let _ = done.send(());
+        failpoint("writer.cleared");
+        self.facts.notify();
+        Ok(())
+    }
+
+    /// Passes on where state is.
+    fn tell(&mut self, outcome: &BatchOutcome) -> Result<(), PipelineError> {
+        let published = self.state.committed().published;
+        let mut inner = self.facts.lock();
+        inner.published = published;
+        let sizes = self.state.sizes();
+        inner.state_bytes = sizes.base_bytes;
+        for (target, facts) in &mut inner.targets {
+            let new = outcome.newly_pending.get(target);
+            facts.pending += new.copied().unwrap_or(0);
+            if facts.pending == 0 {
+                facts.acknowledged = published;
+                facts.since = None;
+                if facts.immediate {
+                    facts.watermark = published;
+                }
+            } else if new.is_some_and(|n| *n > 0) {
+                let (watermark, since) = pending::watermark(&self.state, *target, published)?;
+                facts.acknowledged = watermark;
+                facts.since = since;
+                if facts.immediate {
+                    facts.watermark = watermark;
+                }
+            }
+        }
+        drop(inner);
+        self.facts.notify();
+        Ok(())
+    }
+
+    fn count_all(&mut self) -> Result<(), PipelineError> {
+        let targets: Vec<TargetId> = self.facts.lock().targets.keys().copied().collect();
+        let published = self.state.committed().published;
+        for target in targets {
+            let count = pending::count(&self.state, target)?;
+            let dead = dead::count(&self.state, target.0)?;
+            let (watermark, since) = pending::watermark(&self.state, target, published)?;
+            if let Some(facts) = self.facts.lock().targets.get_mut(&target) {
+                facts.pending = count;
+                facts.dead = dead;
+                facts.acknowledged = watermark;
+                facts.since = since;
+                if facts.immediate {
+                    facts.watermark = watermark;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies one transaction of the changelog.
+pub(crate) fn apply(
+    engine: &mut Engine,
+    state: &mut State,
+    batch: &mut readside_projection::Batch,
+    transaction: &Transaction,
+) -> Result<(), PipelineError> {
+    let header = TransactionHeader {
+        commit_lsn: transaction.head.commit,
+        end_lsn: transaction.head.end,
+        commit_time: transaction.head.committed_at,
+    };
+    let mut failed: Option<ChangelogError> = None;
+    let mut messages = transaction.messages()?;
+    let mut next = std::iter::from_fn(|| -> Option<Bytes> {
+        match messages.next()? {
+            Ok(message) => Some(message),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        }
+    });
+    engine.apply(state, batch, header, &mut next)?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,297 @@
+//! From configuration to a running pipeline's parts: what is on disk, what the source says, what the views need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use readside_changelog::{Changelog, Options as ChangelogOptions, RealDisk};
+use readside_model::{Catalog, Lsn, SourceIdentity, Timestamp};
+use readside_plan::{Plan, Relation};
+use readside_projection::{Engine, GeneratedColumns, Needs, ViewExec, ViewSpec, facts as state_facts};
+use readside_sink::{TargetColumn, ViewTarget};
+use readside_source::{
+    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql, ensure_publication, load_catalog,
+    slot_status, table_fingerprints,
+};
+use readside_state::{FlushMode, Options as StateOptions, State};
+use tracing::{info, warn};
+
+use crate::PipelineError;
+use crate::config::{IntoConfig, RunConfig};
+
+const SLOT_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What a start has opened.
+pub(crate) struct Opened {
+    pub(crate) state: State,
+    pub(crate) engine: Engine,
+    pub(crate) needs: Needs,
+    pub(crate) changelog: Changelog,
+    pub(crate) instance: String,
+    /// The tables as they are now.
+    pub(crate) fingerprints: BTreeMap<u32, TableFingerprint>,
+    /// What is in state, if anything, does not lead up to the changelog: all tables are loaded first.
+    pub(crate) fresh: bool,
+}
+
+/// A random name.
+pub(crate) fn random_name() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+/// The views as plans; every refusal at once.
+pub(crate) fn compile_views(config: &RunConfig, catalog: &Catalog) -> Result<Vec<Arc<Plan>>, PipelineError> {
+    let mut plans = Vec::new();
+    let mut refused = Vec::new();
+    for view in &config.views {
+        match readside_sql::compile(&view.name, &view.sql, catalog) {
+            Ok(plan) => plans.push(Arc::new(plan)),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    if refused.is_empty() { Ok(plans) } else { Err(PipelineError::Views(refused)) }
+}
+
+/// The tables that plans read.
+pub(crate) fn tables_of(plans: &[Arc<Plan>]) -> Vec<u32> {
+    let mut out = BTreeSet::new();
+    for plan in plans {
+        for stage in &plan.stages {
+            for occurrence in &stage.block.occurrences {
+                if let Relation::Table(oid) = occurrence.relation {
+                    out.insert(oid);
+                }
+            }
+        }
+    }
+    out.into_iter().collect()
+}
+
+fn generated_columns(catalog: &Catalog, tables: &[u32]) -> Result<GeneratedColumns, PipelineError> {
+    let mut out = GeneratedColumns::new();
+    for oid in tables {
+        let Some(table) = catalog.tables.get(oid) else { continue };
+        for (i, column) in table.columns.iter().enumerate() {
+            if column.generated.as_ref().is_some_and(|g| g.stored) {
+                // One that cannot be computed is refused only if a view reads it: the compiler sees to that.
+                if let Ok(expr) = readside_sql::compile_generated(table, i, catalog) {
+                    out.entry(*oid).or_default().insert(i, expr);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A name for a target in the registry: sink and place.
+pub(crate) fn target_name(into: &IntoConfig) -> String {
+    format!("{}|{}", into.sink, into.location)
+}
+
+/// How a view is laid out in a sink.
+pub(crate) fn layout(view: &ViewExec, into: &IntoConfig) -> ViewTarget {
+    layout_of(&view.plan, into)
+}
+
+/// How a plan's rows are laid out in a sink.
+#[must_use]
+pub fn layout_of(plan: &Plan, into: &IntoConfig) -> ViewTarget {
+    ViewTarget {
+        view: plan.view.clone(),
+        location: into.location.clone(),
+        columns: plan
+            .columns
+            .iter()
+            .map(|c| TargetColumn { name: c.name.clone(), ty: c.ty.clone(), typmod: c.typmod, not_null: c.not_null })
+            .collect(),
+        key: plan.key.pieces.iter().map(|p| p.column).collect(),
+        key_nullable: plan.key.pieces.is_empty() || plan.key.pieces.iter().any(|p| p.nullable || p.column.is_none()),
+        mapping: into.mapping.clone(),
+        generation: 1,
+    }
+}
+
+/// Opens everything. `resynchronise` says why all tables have to be copied anew, if they have.
+pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Result<Opened, PipelineError> {
+    let client = connect_sql(&config.source).await?;
+    let catalog = load_catalog(&client).await?;
+    let plans = compile_views(config, &catalog)?;
+    check_columns(&client, config, &plans).await?;
+    let tables = tables_of(&plans);
+    let generated = generated_columns(&catalog, &tables)?;
+    std::fs::create_dir_all(&config.data_dir).map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
+    let state_options = StateOptions {
+        flush_bytes: config.limits.state_flush_bytes,
+        flush_interval: config.limits.state_flush_interval,
+        flush_mode: FlushMode::Background,
+        ..StateOptions::default()
+    };
+    let mut state = State::open(&config.data_dir.join("state"), state_options)?;
+    let instance = instance(&config.data_dir)?;
+
+    // Publication first, slot second: a slot made before it would be stuck, or silently skip rows.
+    ensure_publication(&client, &config.publication, &tables).await?;
+    let mut replication = ReplicationClient::connect(&config.source).await?;
+    let system = replication.identify_system().await?;
+    let identity = SourceIdentity {
+        system_id: system.system_id,
+        database_oid: system.database_oid,
+        database: system.database,
+        slot: config.slot.clone(),
+        timeline: system.timeline,
+    };
+    let stored = stored_identity(&state)?;
+    if let Some(stored) = &stored {
+        if resynchronise.is_none() && (stored.system_id != identity.system_id || stored.database_oid != identity.database_oid) {
+            return Err(PipelineError::OtherSource {
+                path: config.data_dir.display().to_string(),
+                reason: format!(
+                    "it was filled from database `{}` of system {}, and this is `{}` of system {}",
+                    stored.database, stored.system_id, identity.database, identity.system_id
+                ),
+            });
+        }
+    }
+    let slot = slot_status(&client, &config.slot).await?;
+    let confirmed = match &slot {
+        Some(slot) if slot.wal_status != Some(readside_source::WalStatus::Lost) => slot.confirmed_flush.unwrap_or(Lsn::ZERO),
+        Some(_) => {
+            warn!(slot = config.slot, "the slot is lost: it is made anew, and all tables are copied and compared");
+            replication.drop_slot(&config.slot).await?;
+            new_slot(&mut replication, config).await?
+        }
+        None => new_slot(&mut replication, config).await?,
+    };
+    let had_slot = slot.as_ref().is_some_and(|s| s.wal_status != Some(readside_source::WalStatus::Lost));
+    drop(replication);
+
+    let disk = Arc::new(RealDisk::open(&config.data_dir.join("changelog"))?);
+    let options = ChangelogOptions { bytes_max: config.limits.changelog_bytes_max, ..ChangelogOptions::default() };
+    let relied_on = state.committed().published;
+    let log_identity = stored.clone().unwrap_or_else(|| identity.clone());
+    let mut changelog = Changelog::open(disk, &log_identity, relied_on, options)?;
+    let fresh = stored.is_none();
+    let mut stale: BTreeSet<u32> = BTreeSet::new();
+    let gap = !fresh && (!had_slot || resynchronise.is_some() || confirmed > changelog.durable().end());
+    if fresh || gap {
+        if gap {
+            warn!(
+                reason = resynchronise.unwrap_or("the slot does not reach back to what is on disk"),
+                "resynchronising: all tables are copied anew and compared with what is here"
+            );
+            stale.extend(&tables);
+        }
+        changelog.restart(&identity, confirmed)?;
+        changelog.append_keepalive(confirmed, Timestamp::default())?;
+        changelog.sync()?;
+        let bytes = serde_json::to_vec(&identity).map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
+        state_facts::put(&mut state, "source", &bytes)?;
+    }
+    let fingerprints = table_fingerprints(&client, &tables).await?;
+    stale.extend(changed_tables(&fingerprints, &state)?);
+    let specs: Vec<ViewSpec> = plans
+        .iter()
+        .zip(&config.views)
+        .map(|(plan, view)| ViewSpec { plan: Arc::clone(plan), targets: view.into.iter().map(target_name).collect() })
+        .collect();
+    let (engine, needs) =
+        tokio::task::block_in_place(|| Engine::open(&mut state, &catalog, &generated, &specs, &stale))?;
+    info!(
+        views = plans.len(),
+        tables = tables.len(),
+        to_load = needs.tables.len(),
+        to_fill = needs.views.len(),
+        position = %state.committed().published,
+        "opened"
+    );
+    Ok(Opened { state, engine, needs, changelog, instance, fingerprints, fresh: fresh || gap })
+}
+
+async fn new_slot(replication: &mut ReplicationClient, config: &RunConfig) -> Result<Lsn, PipelineError> {
+    let created = replication.create_slot(&config.slot, SlotKind::Permanent { failover: true }, SLOT_WAIT_MAX).await?;
+    info!(slot = config.slot, at = %created.consistent_point, "made the replication slot");
+    Ok(created.consistent_point)
+}
+
+/// Postgres' own description of each query against ours: a view whose types we see otherwise is never kept.
+async fn check_columns(client: &SqlClient, config: &RunConfig, plans: &[Arc<Plan>]) -> Result<(), PipelineError> {
+    for (plan, view) in plans.iter().zip(&config.views) {
+        let described = client.prepare(&plan.sql).await.map_err(readside_source::SourceError::from)?;
+        let theirs: Vec<(String, u32)> = described.columns().iter().map(|c| (c.name().to_owned(), c.type_().oid())).collect();
+        let ours: Vec<(String, u32)> = plan.columns.iter().map(|c| (c.name.clone(), c.ty.oid())).collect();
+        if theirs != ours {
+            let differing = theirs.iter().zip(&ours).find(|(t, o)| t != o);
+            let (column, reason) = match differing {
+                Some(((name, oid), (own, own_oid))) => {
+                    (name.clone(), format!("Postgres says column `{name}` of type {oid}, readside `{own}` of type {own_oid}"))
+                }
+                None => (String::new(), format!("Postgres says {} columns, readside {}", theirs.len(), ours.len())),
+            };
+            return Err(PipelineError::Target {
+                view: view.name.clone(),
+                sink: view.into.first().map(|i| i.sink.clone()).unwrap_or_default(),
+                reason: format!("{reason}\n  hint: cast the column `{column}` explicitly, and report this"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Tables whose rows may have been rewritten while nobody looked.
+fn changed_tables(now: &BTreeMap<u32, TableFingerprint>, state: &State) -> Result<BTreeSet<u32>, PipelineError> {
+    let mut out = BTreeSet::new();
+    for (oid, now) in now {
+        if let Some(was) = stored_fingerprint(state, *oid)? {
+            if was.change(now) == TableChange::Rewritten || was.change(now) == TableChange::Partitions {
+                warn!(table = format!("{}.{}", now.schema, now.name), "the table was altered: it is copied anew and compared");
+                out.insert(*oid);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The table as it was when it was last copied or looked at.
+pub(crate) fn stored_fingerprint(state: &State, oid: u32) -> Result<Option<TableFingerprint>, PipelineError> {
+    let bytes = state_facts::get(state, &format!("table/{oid}"))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Takes note of tables as they are now.
+pub(crate) fn store_fingerprints(state: &mut State, now: &BTreeMap<u32, TableFingerprint>) -> Result<(), PipelineError> {
+    for (oid, fingerprint) in now {
+        let bytes = serde_json::to_vec(fingerprint).map_err(|e| PipelineError::SourceChanged(e.to_string()))?;
+        state_facts::put(state, &format!("table/{oid}"), &bytes)?;
+    }
+    Ok(())
+}
+
+fn stored_identity(state: &State) -> Result<Option<SourceIdentity>, PipelineError> {
+    let bytes = state_facts::get(state, "source")?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// The data directory's name in markers: made once.
+fn instance(dir: &Path) -> Result<String, PipelineError> {
+    let path: PathBuf = dir.join("instance");
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        _ => {
+            let name = random_name();
+            let write = || -> std::io::Result<()> {
+                let new = dir.join("instance.new");
+                std::fs::write(&new, &name)?;
+                std::fs::File::open(&new)?.sync_all()?;
+                std::fs::rename(&new, &path)?;
+                std::fs::File::open(dir)?.sync_all()
+            };
+            write().map_err(|e| data_directory(dir, &e.to_string()))?;
+            Ok(name)
+        }
+    }
+}
+
+fn data_directory(path: &Path, reason: &str) -> PipelineError {
+    PipelineError::DataDirectory { path: path.display().to_string(), reason: reason.to_owned() }
+}
