@@ -19,7 +19,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -47,50 +47,21 @@ pub struct ErrorBody {
     pub error: String,
 }
 
-/// Whoever answers at the moment: the pipeline, once there is one.
-#[derive(Clone)]
-pub struct Desk(Arc<RwLock<Arc<dyn Control>>>);
-
-impl std::fmt::Debug for Desk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
-    }
-}
-
-impl Desk {
-    /// One at which `control` answers.
-    #[must_use]
-    pub fn new(control: Arc<dyn Control>) -> Desk {
-        Desk(Arc::new(RwLock::new(control)))
-    }
-
-    /// From now on `control` answers.
-    pub fn hand_over(&self, control: Arc<dyn Control>) {
-        *self
-            .0
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = control;
-    }
-
-    fn control(&self) -> Arc<dyn Control> {
-        Arc::clone(
-            &self
-                .0
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
-    }
-}
-
 /// What the server needs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Admin {
     /// Who answers.
-    pub desk: Desk,
+    pub control: Arc<dyn Control>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// What clients have to show.
     pub token: Option<Secret>,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
 }
 
 /// Listens at the configured address.
@@ -224,7 +195,7 @@ fn names_loopback(headers: &HeaderMap) -> bool {
 }
 
 async fn healthz(State(admin): State<Admin>) -> Response {
-    if admin.desk.control().healthy() {
+    if admin.control.healthy() {
         (StatusCode::OK, "ok\n").into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "wedged\n").into_response()
@@ -232,7 +203,7 @@ async fn healthz(State(admin): State<Admin>) -> Response {
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
-    let readiness = admin.desk.control().readiness();
+    let readiness = admin.control.readiness();
     if readiness.ready {
         return (StatusCode::OK, "ready\n").into_response();
     }
@@ -256,7 +227,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn front_page(State(admin): State<Admin>) -> Response {
-    let control = admin.desk.control();
+    let control = admin.control;
     let html = page::render(&control.status(), &control.readiness());
     (
         [(
@@ -269,7 +240,7 @@ async fn front_page(State(admin): State<Admin>) -> Response {
 }
 
 async fn status(State(admin): State<Admin>) -> Response {
-    Json(admin.desk.control().status()).into_response()
+    Json(admin.control.status()).into_response()
 }
 
 async fn wait(
@@ -279,7 +250,7 @@ async fn wait(
     let Json(mut request) = body?;
     let slice = request.timeout_ms.unwrap_or(WAIT_SLICE_MAX);
     request.timeout_ms = Some(slice.min(WAIT_SLICE_MAX));
-    Ok(Json(admin.desk.control().wait(request).await?).into_response())
+    Ok(Json(admin.control.wait(request).await?).into_response())
 }
 
 async fn verify(
@@ -287,7 +258,7 @@ async fn verify(
     body: Result<Json<VerifyRequest>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     let Json(request) = body?;
-    Ok(Json(admin.desk.control().verify(request).await?).into_response())
+    Ok(Json(admin.control.verify(request).await?).into_response())
 }
 
 async fn dead_letters(
@@ -295,7 +266,7 @@ async fn dead_letters(
     query: Result<Query<DeadLettersRequest>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(request) = query?;
-    Ok(Json(admin.desk.control().dead_letters(request).await?).into_response())
+    Ok(Json(admin.control.dead_letters(request).await?).into_response())
 }
 
 async fn nowhere() -> Refusal {

@@ -1,26 +1,11 @@
 //! The real binary, without any server: help, refusals, exit codes.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod place;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
-fn readside(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_readside"));
-    command.current_dir(dir).args(args).env_clear();
-    command.stdin(std::process::Stdio::null());
-    for (name, value) in env {
-        command.env(name, value);
-    }
-    command.output().unwrap()
-}
-
-fn texts(output: &Output) -> (i32, String, String) {
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(output.stdout.clone()).unwrap(),
-        String::from_utf8(output.stderr.clone()).unwrap(),
-    )
-}
+use place::{readside, texts};
 
 /// A file of `tests/expected`; with `READSIDE_BLESS` set it is written instead.
 fn assert_expected(name: &str, actual: &str) {

@@ -147,7 +147,7 @@ async fn start(canned: Canned, token: Option<&str>) -> Server {
     let address = listener.local_addr().unwrap();
     let token = token.map(Secret::new);
     let admin = Admin {
-        desk: Desk::new(Arc::new(canned)),
+        control: Arc::new(canned),
         metrics: Metrics::new("1.2.3"),
         token: token.clone(),
     };

@@ -7,6 +7,7 @@ mod dead_letters;
 mod drop;
 mod explain;
 mod preview;
+mod run;
 pub(crate) mod status;
 mod verify;
 mod wait;
@@ -88,7 +89,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<u8, Failure> {
         Command::DeadLetters(args) => {
             dead_letters::dead_letters(&client(&global)?, args, output).await
         }
-        Command::Run(_) => Err(Failure::stopped("not yet")),
+        Command::Run(args) => run::run(&configuration(&global, output)?, &args, output).await,
     }?;
     Ok(ending.code())
 }
