@@ -286,6 +286,12 @@ impl Project {
 
     /// Compares every view in every sink with what its SQL returns on the source now.
     pub async fn compare(&self) -> Result<Vec<Compared>> {
+        let all: Vec<&str> = self.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        self.compare_in(&all).await
+    }
+
+    /// Compares every view in these sinks with what its SQL returns on the source now.
+    pub async fn compare_in(&self, sinks: &[&str]) -> Result<Vec<Compared>> {
         let mut compared = Vec::new();
         for view in &self.views {
             let source = oracle::source(&self.direct_source_url, &view.sql).await?;
@@ -295,6 +301,9 @@ impl Project {
                 unordered_arrays: view.unordered_arrays,
             };
             for into in &view.into {
+                if !sinks.contains(&into.sink.as_str()) {
+                    continue;
+                }
                 let stored = self
                     .stored(view, into)
                     .await
