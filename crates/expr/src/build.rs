@@ -7,7 +7,7 @@ use readside_pgtype::{RecordType, Type, Value};
 use crate::cast::{array_of, boolean, coerce};
 use crate::catalog::{catalog, is_collatable, oid, type_name};
 use crate::operator::{check_collation, compare, is_null_literal};
-use crate::resolve::{common_type, operator, operator_refused};
+use crate::resolve::{can_coerce, common_type, operator, operator_refused};
 use crate::{
     CastContext, Collation, Comparison, Derivation, Expr, Func, JsonFunction, Refused, Typed,
     resolve_function, resolve_operator,
@@ -35,7 +35,20 @@ pub fn unify(args: Vec<Typed>, context: &str) -> Result<(Vec<Typed>, Type), Refu
     };
     let args = args
         .into_iter()
-        .map(|a| coerce(a, &common, -1, CastContext::Implicit))
+        .map(|a| {
+            if can_coerce(&a.ty, &common, CastContext::Implicit) {
+                return coerce(a, &common, -1, CastContext::Implicit);
+            }
+            let context = if context == "CASE" { "CASE/WHEN" } else { context };
+            Err(Refused::with_hint(
+                format!(
+                    "{context} could not convert type {} to {}",
+                    type_name(&a.ty),
+                    type_name(&common)
+                ),
+                "add explicit type casts",
+            ))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     Ok((args, common))
 }
@@ -131,21 +144,19 @@ pub fn coalesce(args: Vec<Typed>) -> Result<Typed, Refused> {
 /// Operands without an equality.
 pub fn nullif(left: Typed, right: Typed) -> Result<Typed, Refused> {
     let equal = resolve_operator("=", Some(left.clone()), right)?;
-    let (expr, ty) = match (&equal.expr, &left.ty) {
-        // The first operand as the operator takes it.
-        (Expr::Call { func: Func::Compare { .. }, args }, Type::Unknown) => match &args[..] {
-            [first, _] => match &equal.expr {
-                Expr::Call { func: Func::Compare { ty, .. }, .. } => (first.clone(), ty.clone()),
-                _ => (left.expr.clone(), left.ty.clone()),
+    // The first operand as the operator takes it, before it is widened for comparing.
+    let as_taken = match (&equal.expr, left.ty.base()) {
+        (
+            Expr::Call {
+                func: Func::Compare { ty, .. },
+                args,
             },
-            _ => (left.expr.clone(), left.ty.clone()),
-        },
-        (Expr::Call { func: Func::Compare { ty, .. }, args }, own) if !same_family(own.base(), ty) => match &args[..] {
-            [first, _] => (first.clone(), ty.clone()),
-            _ => (left.expr.clone(), left.ty.clone()),
-        },
-        _ => (left.expr.clone(), left.ty.clone()),
+            own,
+        ) if !same_family(own, ty) => args.first().map(|first| (first.clone(), ty.clone())),
+        (_, Type::Varchar) => Some((left.expr.clone(), Type::Text)),
+        _ => None,
     };
+    let (expr, ty) = as_taken.unwrap_or_else(|| (left.expr.clone(), left.ty.base().clone()));
     let typmod = if ty == left.ty { left.typmod } else { -1 };
     Ok(Typed {
         expr: Expr::Case {
@@ -225,7 +236,7 @@ pub fn array(elements: Vec<Typed>) -> Result<Typed, Refused> {
     let (elements, element) = unify(elements, "ARRAY")?;
     if matches!(element.base(), Type::Array(_)) {
         return Err(Refused::with_hint(
-            "arrays of arrays are not built here",
+            "arrays of arrays are not supported here",
             "use `jsonb_build_array`",
         ));
     }
@@ -250,7 +261,6 @@ pub fn array(elements: Vec<Typed>) -> Result<Typed, Refused> {
 /// # Errors
 /// Conflicting explicit collations.
 pub fn row(fields: Vec<Typed>) -> Result<Typed, Refused> {
-    let fields: Vec<Typed> = fields.into_iter().map(Typed::or_text).collect();
     let names = fields
         .iter()
         .enumerate()

@@ -157,6 +157,11 @@ fn literal(
     let value = match &arg.expr {
         Expr::Const(Value::Null) => Value::Null,
         Expr::Const(Value::Text(text)) => {
+            if matches!(to, Type::Record(r) if r.fields.is_empty() || r.oid == crate::catalog::oid::RECORD) {
+                return Err(Refused::new(
+                    "input of anonymous composite types is not implemented",
+                ));
+            }
             let read_typmod = if *to == Type::Interval { typmod } else { -1 };
             if let Some(name) = uncomputed(to) {
                 return Err(Refused::with_hint(

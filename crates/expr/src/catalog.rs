@@ -83,6 +83,8 @@ pub(crate) struct Signature {
 pub(crate) struct CastRow {
     /// `i`, `a` or `e`.
     pub(crate) context: char,
+    /// `f` by a function, `b` none needed, `i` by way of text.
+    pub(crate) method: char,
 }
 
 /// The tables, parsed.
@@ -173,10 +175,11 @@ impl Catalog {
             }
         }
         for row in rows(include_str!("catalog/casts.tsv")) {
-            if let [source, target, context, _method, _function] = row[..] {
+            if let [source, target, context, method, _function] = row[..] {
                 let key = (c.named(source), c.named(target));
                 let context = context.chars().next().unwrap_or('e');
-                c.casts.insert(key, CastRow { context });
+                let method = method.chars().next().unwrap_or('f');
+                c.casts.insert(key, CastRow { context, method });
             }
         }
         c

@@ -205,8 +205,7 @@ functions! {
         Floor = "dfloor" | "numeric_floor",
         Sign = "dsign" | "numeric_sign",
         Sqrt = "dsqrt" | "numeric_sqrt",
-        Cbrt = "dcbrt",
-        Power = "dpow" | "numeric_power",
+        Power = "dpow",
         Exp = "dexp",
         Ln = "dlog1",
         Log10 = "dlog10",
@@ -512,12 +511,13 @@ impl Func {
             | Func::Distinct { .. }
             | Func::Truth { .. }
             | Func::Arithmetic { .. }
-            | Func::Math { .. }
             | Func::Case { .. }
             | Func::Like { .. }
             | Func::Extreme { .. }
             | Func::Text(_) => true,
             Func::Regex { .. } => true,
+            // A NaN has no scale.
+            Func::Math { function, .. } => !matches!(function, Math::Scale | Math::MinScale),
             Func::Cast { from, to, .. } => {
                 // An infinite timestamp has no time of day.
                 !(matches!(to, Type::Time) || matches!(from, Type::Json | Type::Jsonb))

@@ -7,7 +7,7 @@ use readside_pgtype::{Type, Value};
 use crate::build::is_true_constant;
 use crate::cast::{cast, coerce};
 use crate::catalog::{catalog, is_collatable, type_name};
-use crate::resolve::{Failure, Resolved, function};
+use crate::resolve::{Failure, Resolved, can_coerce, function};
 use crate::{
     Arithmetic, ArrayFunction, CaseChange, CastContext, Collation, DatetimeFunction, Expr, Func,
     JsonFunction, Math, Number, Refused, RegexFunction, ShowFunction, TextFunction, Typed,
@@ -24,10 +24,16 @@ pub fn resolve_function(name: &str, args: Vec<Typed>) -> Result<Typed, Refused> 
     if let [arg] = &args[..] {
         // A call that has the form of a cast is one, where no function takes the argument as it is.
         if let Some(ty) = catalog().type_by_name(name) {
-            let exact = signatures
-                .iter()
-                .any(|s| s.args == [catalog().oid_of(&arg.ty)]);
-            if !exact && (arg.ty == Type::Unknown || signatures.is_empty()) {
+            let from = catalog().oid_of(arg.ty.base());
+            let exact = signatures.iter().any(|s| s.args == [from]);
+            let by_function = catalog()
+                .cast(from, catalog().oid_of(&ty))
+                .is_some_and(|row| row.method == 'f');
+            let is_cast = arg.ty == Type::Unknown
+                || !by_function
+                    && !matches!(arg.ty.base(), Type::Record(_))
+                    && can_coerce(&arg.ty, &ty, CastContext::Explicit);
+            if !exact && is_cast {
                 return cast(arg.clone(), &ty, -1, CastContext::Explicit);
             }
         }
@@ -58,12 +64,18 @@ pub fn resolve_function(name: &str, args: Vec<Typed>) -> Result<Typed, Refused> 
             }
         }
     })?;
+    if let ([arg], Some(ty)) = (&args[..], catalog().type_by_name(name)) {
+        // `int4(x)`, `date(x)`: the functions behind casts.
+        if ty == resolved.result {
+            return cast(arg.clone(), &ty, -1, CastContext::Explicit);
+        }
+    }
     call(name, resolved, args)
 }
 
 fn returns_set(name: &str) -> Refused {
     Refused::with_hint(
-        format!("`{name}` returns a set of rows, which an expression can't hold"),
+        format!("`{name}` is not supported in an expression: it returns a set of rows"),
         "use it in FROM",
     )
 }
@@ -74,19 +86,23 @@ fn refused(name: &str, resolved: &Resolved, types: &[Type]) -> Refused {
     let call = format!("{name}({})", shown.join(", "));
     match (name, resolved.volatility) {
         ("now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" | "timeofday", _) => Refused::with_hint(
-            format!("`{name}()` changes with the moment of asking, so its result can't be kept"),
+            format!("`{name}()` is not supported: it changes with the moment of asking, so its result can't be kept"),
             "keep the time itself in the view, and compare when reading",
         ),
         ("age", _) if types.len() == 1 => Refused::with_hint(
-            "`age` of one argument counts from today",
+            "`age` of one argument is not supported: it counts from today",
             "give both ends: `age(a, b)`",
         ),
+        ("power" | "pow" | "exp" | "ln" | "log" | "log10" | "^" | "sqrt", _) if resolved.result == Type::Numeric => Refused::with_hint(
+            format!("function {call} is not supported: its scale differs between versions of Postgres"),
+            "cast the arguments to double precision",
+        ),
         (_, 'v') => Refused::with_hint(
-            format!("function {call} is volatile: each call gives another result"),
+            format!("function {call} is not supported: it is volatile, each call gives another result"),
             "leave it out of the view",
         ),
         (_, 's') => Refused::with_hint(
-            format!("function {call} depends on the session or on the moment, or is not built"),
+            format!("function {call} is not supported: it depends on the session or on the moment, or is not built"),
             "leave it out of the view",
         ),
         _ => Refused::with_hint(
@@ -342,20 +358,6 @@ fn check_arguments(func: &Func, args: &[Typed]) -> Result<(), Refused> {
                     crate::eval::regex::check_flags(&flags)
                         .map_err(|e| Refused::with_hint(e, "use the flag `g` only"))?;
                 }
-            }
-        }
-        Func::Math { function: Math::Power, ty: Number::Numeric } => {
-            let exact = match args.get(1).map(|a| &a.expr) {
-                Some(Expr::Const(Value::Numeric(n))) => {
-                    n.to_exact_i64().is_some_and(|n| (0..=100).contains(&n))
-                }
-                _ => false,
-            };
-            if !exact {
-                return Err(Refused::with_hint(
-                    "`power` of numeric is supported for constant exponents from 0 to 100 only",
-                    "cast the base to double precision",
-                ));
             }
         }
         Func::Datetime(DatetimeFunction::ToChar) => {

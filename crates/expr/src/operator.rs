@@ -87,7 +87,7 @@ pub(crate) fn check_collation(
 ) -> Result<(), Refused> {
     if *ty.base() == Type::Jsonb && ordering {
         return Err(Refused::with_hint(
-            format!("{what} orders `jsonb`, whose order of strings depends on the database's collation"),
+            format!("{what} on the order of `jsonb` is not supported: that of strings depends on the database's collation"),
             "compare the piece of it that matters, as a number or as text with `COLLATE \"C\"`",
         ));
     }
@@ -213,5 +213,5 @@ pub fn as_equality(expr: &Expr) -> Option<(&Expr, &Expr, Type)> {
 
 /// Whether an expression is the literal NULL.
 pub(crate) fn is_null_literal(arg: &Typed) -> bool {
-    matches!(arg.expr, Expr::Const(Value::Null))
+    arg.ty == Type::Unknown && matches!(arg.expr, Expr::Const(Value::Null))
 }

@@ -254,7 +254,10 @@ fn narrow<'a>(all: Vec<Candidate<'a>>, args: &[Type]) -> Option<Candidate<'a>> {
     }
     let mut fitting = all
         .into_iter()
-        .filter(|candidate| candidate.1.iter().all(|p| fits(first, *p)));
+        .filter(|(s, params)| {
+            let assumed = vec![first.clone(); params.len()];
+            params.iter().all(|p| fits(first, *p)) && concrete(s, params, &assumed).is_ok()
+        });
     let one = fitting.next()?;
     fitting.next().is_none().then_some(one)
 }
@@ -306,7 +309,12 @@ fn concrete(s: &Signature, params: &[Oid], args: &[Type]) -> Result<Resolved, Fa
             oid::ANYRANGE
             | oid::ANYMULTIRANGE
             | oid::ANYCOMPATIBLERANGE
-            | oid::ANYCOMPATIBLEMULTIRANGE => return Err(none()),
+            | oid::ANYCOMPATIBLEMULTIRANGE
+                if known.is_some() =>
+            {
+                return Err(none());
+            }
+            oid::ANYRANGE | oid::ANYMULTIRANGE => generic = true,
             _ => {}
         }
     }
@@ -326,6 +334,12 @@ fn concrete(s: &Signature, params: &[Oid], args: &[Type]) -> Result<Resolved, Fa
     };
     if params.contains(&oid::ANYCOMPATIBLENONARRAY) && matches!(common, Some(Type::Array(_))) {
         return Err(none());
+    }
+    if let (true, Some(Type::Array(_))) = (params.contains(&oid::ANYCOMPATIBLEARRAY), &common) {
+        return Err(Failure::Polymorphic(format!(
+            "could not find array type for data type {}",
+            common.as_ref().map(crate::catalog::type_name).unwrap_or_default()
+        )));
     }
     if generic && element.is_none() {
         return Err(Failure::Polymorphic(

@@ -2,6 +2,7 @@
 
 use readside_pgtype::{Type, Value, parse_input};
 
+use crate::catalog::is_collatable;
 use crate::{ColumnRef, Expr};
 
 /// An expression and its static properties.
@@ -228,12 +229,15 @@ impl Typed {
         Typed::constant(Value::Bool(b), Type::Bool)
     }
 
-    /// A number as the lexer types it: `integer` if it fits, then `bigint`, else `numeric`.
+    /// A number as the parser types it: `integer` if it fits, then `bigint`, else `numeric`.
+    ///
+    /// A minus sign directly before the number belongs to it (`-2147483648` is an `integer`); binders hand it in here.
     ///
     /// # Errors
-    /// Text that is not an unsigned number.
+    /// Text that is not a number.
     pub fn number(text: &str) -> Result<Typed, Refused> {
-        if text.bytes().all(|b| b.is_ascii_digit()) {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.bytes().all(|b| b.is_ascii_digit()) {
             if let Ok(n) = text.parse::<i64>() {
                 let ty = if i32::try_from(n).is_ok() {
                     Type::Int4
@@ -263,6 +267,28 @@ impl Typed {
             typmod,
             collation,
             not_null,
+        }
+    }
+
+    /// The same, collated as the database by default if it is text without a collation of its own.
+    ///
+    /// The results of casts and functions of other types have no collation until they are given one: whoever knows the database
+    /// calls this on each expression that it builds, so that `lower(id::text)` or `created_at::text < '2024'` is judged rightly.
+    #[must_use]
+    pub fn with_default_collation(self, default: &Collation) -> Typed {
+        if self.collation.derivation == Derivation::None
+            && (is_collatable(&self.ty) || self.ty == Type::Unknown)
+        {
+            Typed {
+                collation: Collation {
+                    derivation: Derivation::Implicit,
+                    is_default: true,
+                    ..default.clone()
+                },
+                ..self
+            }
+        } else {
+            self
         }
     }
 

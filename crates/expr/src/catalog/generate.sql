@@ -4,7 +4,7 @@
 \o types.tsv
 -- oid, name, category, preferred, element type of a true array
 SELECT t.oid, t.typname, t.typcategory, t.typispreferred,
-       CASE WHEN t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc THEN (SELECT typname FROM pg_type e WHERE e.oid = t.typelem) ELSE '-' END
+       CASE WHEN t.typelem <> 0 AND t.typname NOT IN ('oidvector', 'int2vector') AND t.typsubscript = 'array_subscript_handler'::regproc THEN (SELECT typname FROM pg_type e WHERE e.oid = t.typelem) ELSE '-' END
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE n.nspname = 'pg_catalog' AND t.typtype IN ('b', 'p', 'r', 'm')
   AND NOT EXISTS (SELECT FROM pg_type e JOIN pg_class c ON c.reltype = e.oid WHERE e.oid = t.typelem)
@@ -26,7 +26,7 @@ WHERE n.nspname = 'pg_catalog' AND prokind = 'f'
   AND (SELECT typtype <> 'p' OR typname LIKE 'any%' OR typname IN ('record', 'void') FROM pg_type WHERE oid = prorettype)
   AND NOT proargtypes::oid[] && ARRAY['internal'::regtype::oid, 'cstring'::regtype::oid]
   AND (proname !~ '^pg_' OR proname IN ('pg_typeof', 'pg_size_pretty'))
-  AND proname !~ '^(binary_upgrade|gin|gist|spg|brin|RI_|lo_|ts_|has_|hash|bt|txid|inet|dist_|path_|poly_|box_|circle_|lseg|point_|tsquery|on_|jsonb_path)'
+  AND proname !~ '^(binary_upgrade|gin|gist|spg|brin|RI_|lo_|ts_|has_|hash|bt(?!rim)|txid|inet|dist_|path_|poly_|box_|circle_|lseg|point_|tsquery|on_|jsonb_path)'
 ORDER BY proname COLLATE "C", p.oid;
 \o casts.tsv
 -- source, target, context (i implicit, a assignment, e explicit), method (f function, b binary, i text), function

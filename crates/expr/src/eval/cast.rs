@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use readside_pgtype::{
     Array, Interval, Json, Numeric, Type, Value, ValueError, canonical_jsonb, datetime,
-    pad_bpchar, parse_input, write_text,
+    pad_bpchar, parse_input, write_output, write_text,
 };
 
 use super::{Result, error, mistyped};
@@ -126,13 +126,6 @@ fn float8_to_float4(x: f64) -> Result {
     Ok(Value::Float4(narrow))
 }
 
-/// The text that a cast to a string type gives.
-pub(super) fn to_text(value: &Value, ty: &Type) -> String {
-    let mut out = String::new();
-    write_text(&mut out, value, ty);
-    out
-}
-
 fn convert(value: &Value, from: &Type, to: &Type) -> Result {
     if from == to {
         return Ok(value.clone());
@@ -172,10 +165,12 @@ fn convert(value: &Value, from: &Type, to: &Type) -> Result {
             return Ok(parse_input(to, -1, s)?);
         }
         (_, Type::Text | Type::Varchar | Type::Bpchar | Type::Name) => {
-            let shown = match (value, to) {
-                (Value::Bool(_) | Value::Null, _) => to_text(value, from),
-                _ => to_text(value, from),
-            };
+            let mut shown = String::new();
+            if *to == Type::Name {
+                write_output(&mut shown, value, from);
+            } else {
+                write_text(&mut shown, value, from);
+            }
             return Ok(parse_input(to, -1, &shown)?);
         }
         // Numbers.

@@ -1,7 +1,7 @@
 //! Functions of dates, times, timestamps and intervals. `timestamptz` is taken in UTC.
 
 use readside_pgtype::datetime::{
-    self, Civil, Field, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, TIMESTAMP_INFINITY,
+    self, Field, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, TIMESTAMP_INFINITY,
     TIMESTAMP_NEGATIVE_INFINITY, Zone,
 };
 use readside_pgtype::{Interval, Numeric, Value, ValueError};
@@ -123,7 +123,7 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
         F::TruncTimestamp => like(
             args,
             1,
-            datetime::date_trunc(unit(text(args, 0)?, "timestamp")?, moment(args, 1)?)?,
+            truncated(args)?,
         ),
         F::TruncInZone => Value::TimestampTz(datetime::date_trunc_in_zone(
             unit(text(args, 0)?, "timestamp with time zone")?,
@@ -185,6 +185,30 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
         F::ToDate | F::ToTimestampFormat => return to_char::parse(function, args),
         F::ToChar => return to_char::datetime(args),
     })
+}
+
+/// `date_trunc(field, timestamp)`, and of a `timestamptz` in UTC.
+fn truncated(args: &[Value]) -> Result<i64> {
+    let zoned = matches!(args.get(1), Some(Value::TimestampTz(_)));
+    let (short, long) = if zoned {
+        ("timestamp with time zone", "timestamp with time zone")
+    } else {
+        ("timestamp", "timestamp without time zone")
+    };
+    let field = Field::parse(text(args, 0)?).ok_or_else(|| {
+        error("22023", format!("unit \"{}\" not recognized for type {long}", text(args, 0).unwrap_or_default()))
+    });
+    let _ = short;
+    Ok(datetime::date_trunc(field?, moment(args, 1)?).map_err(|e| {
+        if zoned {
+            ValueError {
+                message: e.message.replace("without time zone", "with time zone"),
+                ..e
+            }
+        } else {
+            e
+        }
+    })?)
 }
 
 fn extract(args: &[Value]) -> Result<Option<Numeric>> {
@@ -303,9 +327,11 @@ fn from_unix(seconds: f64) -> Result<i64> {
     }
     let micros = ((seconds - UNIX_EPOCH_SECONDS) * 1_000_000.0).round_ties_even();
     let out_of_range = || {
-        let mut shown = String::new();
-        readside_pgtype::write_float8(&mut shown, seconds);
-        error("22008", format!("timestamp out of range: \"{shown}\""))
+        // As C's `%g` shows so large a number.
+        let shown = format!("{seconds:.5e}");
+        let (mantissa, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
+        let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+        error("22008", format!("timestamp out of range: \"{mantissa}e+{exponent:0>2}\""))
     };
     // 4714-11-24 BC up to the year 294277.
     if !(-211_813_488_000_000_000.0..9_223_371_331_200_000_000.0).contains(&micros) {
@@ -328,9 +354,4 @@ pub(super) fn exact_integer(x: f64) -> Option<i64> {
         Err(_) => mantissa.checked_shr(u32::try_from(-exponent).ok()?).unwrap_or(0),
     };
     Some(if x < 0.0 { -magnitude } else { magnitude })
-}
-
-/// The parts of a moment, for formatting.
-pub(super) fn civil(micros: i64) -> Civil {
-    datetime::civil_from_micros(micros)
 }

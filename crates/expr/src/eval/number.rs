@@ -164,44 +164,8 @@ fn numeric_math(function: Math, args: &[Value]) -> Result {
         Math::Scale | Math::MinScale => return Ok(Value::Null),
         Math::TrimScale => a.trim_scale(),
         Math::WidthBucket => return width_bucket_numeric(args),
-        Math::Power => return power_numeric(a, numeric(args, 1)?),
         _ => return Err(mistyped("numeric function")),
     }))
-}
-
-/// `power` where the result is exact: a non-negative integer exponent whose result needs no rounding.
-fn power_numeric(base: &Numeric, exponent: &Numeric) -> Result {
-    let unsupported = || {
-        error(
-            "0A000",
-            "`power` of numeric with this exponent is not computed",
-        )
-    };
-    let exponent_scale = i64::from(exponent.scale());
-    let exponent = exponent.to_exact_i64().ok_or_else(unsupported)?;
-    let (unscaled, scale) = base.to_parts().ok_or_else(unsupported)?;
-    let exponent = u32::try_from(exponent).map_err(|_| unsupported())?;
-    let exact_scale =
-        u16::try_from(u64::from(scale) * u64::from(exponent)).map_err(|_| unsupported())?;
-    let magnitude = if base.is_zero() {
-        0.0
-    } else {
-        f64::from(exponent) * base.to_f64()?.abs().log10()
-    };
-    if magnitude.is_nan() || magnitude > 1000.0 {
-        return Err(unsupported());
-    }
-    // At least 16 significant digits, and no fewer decimals than either argument.
-    let shown = (16.0 - magnitude.trunc())
-        .max(f64::from(scale))
-        .clamp(0.0, 1000.0);
-    let shown = (0..=1000_i32)
-        .find(|n| f64::from(*n) >= shown)
-        .unwrap_or(1000)
-        .max(i32::try_from(exponent_scale).unwrap_or(0));
-    Ok(Value::Numeric(
-        Numeric::from_parts(unscaled.pow(exponent), exact_scale).round(shown),
-    ))
 }
 
 fn integer_math(function: Math, ty: Number, args: &[Value]) -> Result {
@@ -257,7 +221,6 @@ fn float_math(function: Math, args: &[Value]) -> Result {
             ));
         }
         Math::Sqrt => a.sqrt(),
-        Math::Cbrt => a.cbrt(),
         Math::Exp => {
             let result = a.exp();
             if result.is_infinite() && !a.is_infinite() {
