@@ -521,3 +521,42 @@ fn order_answer(question: &[String]) -> Option<Answer> {
 fn order_and_keys() {
     check("order.tsv", include_str!("golden/order.tsv"), &order_answer);
 }
+
+#[test]
+fn names_categories_and_collations_of_built_in_types() {
+    use readside_pgtype::TypeCategory as C;
+    let mut seen = 0;
+    for line in include_str!("golden/type.tsv").lines().filter(|l| !l.is_empty()) {
+        let fields = fields(line);
+        let Some(ty) = Type::from_oid(fields[1].parse().unwrap()) else {
+            continue;
+        };
+        seen += 1;
+        assert_eq!(ty.oid().to_string(), fields[1]);
+        if fields[0] == "name" {
+            let name = match fields[2].parse() {
+                Ok(typmod) => readside_pgtype::format_type(&ty, typmod),
+                Err(_) => ty.name(),
+            };
+            assert_eq!(name, fields[3], "{line}");
+        } else {
+            let category = match ty.category() {
+                C::Array => 'A',
+                C::Boolean => 'B',
+                C::Composite => 'C',
+                C::DateTime => 'D',
+                C::Enum => 'E',
+                C::Numeric => 'N',
+                C::Pseudo => 'P',
+                C::String => 'S',
+                C::Timespan => 'T',
+                C::UserDefined => 'U',
+                C::Unknown => 'X',
+            };
+            let preferred = if ty.is_preferred() { "*" } else { "" };
+            let collation = if ty.has_collation() { "c" } else { "" };
+            assert_eq!(format!("{category}{preferred}{collation}"), fields[2], "{line}");
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}

@@ -1,5 +1,5 @@
 -- Makes the golden files from a real Postgres (15 or later, database in UTF8 and C), so that the tests need no server:
---   for f in cast float numeric moment json order; do psql -qAtX -v ON_ERROR_STOP=1 -v part=$f -f generate.sql > $f.tsv; done
+--   for f in cast float numeric moment json order type; do psql -qAtX -v ON_ERROR_STOP=1 -v part=$f -f generate.sql > $f.tsv; done
 -- Each line is COPY text: what is asked, its arguments, and last the answer or `ERROR:<sqlstate>:<message>`.
 \set QUIET on
 SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET extra_float_digits = 3;
@@ -12,7 +12,7 @@ EXCEPTION WHEN OTHERS THEN RETURN 'ERROR:' || sqlstate || ':' || sqlerrm; END $$
 CREATE TYPE pg_temp.mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TYPE pg_temp.pair AS (a int, b text);
 CREATE TEMP TABLE inputs (ty text, input text);
-SELECT :'part' = 'cast' AS is_cast, :'part' = 'numeric' AS is_numeric, :'part' = 'moment' AS is_moment, :'part' = 'json' AS is_json, :'part' = 'order' AS is_order, :'part' = 'float' AS is_float
+SELECT :'part' = 'cast' AS is_cast, :'part' = 'numeric' AS is_numeric, :'part' = 'moment' AS is_moment, :'part' = 'json' AS is_json, :'part' = 'order' AS is_order, :'part' = 'float' AS is_float, :'part' = 'type' AS is_type
 \gset
 INSERT INTO inputs SELECT ty, input FROM (VALUES
  ('boolean', ARRAY['t','true','TRUE',' yes ','y','on','1','f','false','no','n','off','of','0','o','','2','tru','truex',' t','oN','fa']),
@@ -140,4 +140,9 @@ INSERT INTO inputs SELECT ty, input FROM (VALUES
  ('text[]', ARRAY['{a}','{a,a}','{NULL}','{a,NULL}','{b}','{ab}','{{a}}','[0:0]={a}','{{a},{a}}','{{a,a}}']),
  ('pg_temp.pair', ARRAY['(1,b)','(1,)','(,b)','(2,a)','(10,a)','(-1,a)'])) v(ty, a), unnest(a) input;
 COPY (SELECT 'cmp ' || replace(a.ty, 'pg_temp.', ''), a.input, b.input, pg_temp.ask(format('SELECT CASE WHEN %1$L::%3$s < %2$L::%3$s THEN -1 WHEN %1$L::%3$s = %2$L::%3$s THEN 0 ELSE 1 END::text', a.input, b.input, a.ty)) FROM (SELECT DISTINCT * FROM inputs) a JOIN (SELECT DISTINCT * FROM inputs) b USING (ty) WHERE ty !~ 'date|time|real|double' OR random() < 0.2) TO STDOUT;
+\endif
+\if :is_type
+COPY (SELECT 'name', t.oid, coalesce(m.m::text, ''), format_type(t.oid, m.m) FROM pg_type t, (VALUES (NULL), (-1)) m(m) WHERE t.oid < 10000 AND (typtype = 'b' OR typtype = 'p') AND (typcategory <> 'A' OR typelem <> 0)) TO STDOUT;
+COPY (SELECT 'name', t.oid, m.m, format_type(t.oid, m.m) FROM (VALUES ('varchar'), ('bpchar'), ('numeric'), ('time'), ('timestamp'), ('timestamptz'), ('interval'), ('_varchar'), ('_numeric')) n(n) JOIN pg_type t ON typname = n, unnest(ARRAY[3, 14, 327686, 196614, 655364, 198658, 327679, 196607, 589823, 67174399, 134283263, 268500991, 458751, 67698687, 201916415, 470351871, 201392127, 469827583, 402718719, 268435459, 2147418115]) m WHERE (n LIKE '%time%' AND m < 7 OR n LIKE '%char' AND m > 4 AND m < 100 OR n LIKE '%numeric' AND m IN (327686, 196614, 655364, 198658) OR n = 'interval' AND m > 1000 AND m NOT IN (327686, 196614, 655364, 198658))) TO STDOUT;
+COPY (SELECT 'flags', oid, typcategory::text || CASE WHEN typispreferred THEN '*' ELSE '' END || CASE WHEN typcollation <> 0 THEN 'c' ELSE '' END FROM pg_type WHERE oid < 10000 AND typtype = 'b') TO STDOUT;
 \endif
