@@ -245,7 +245,7 @@ pub trait Sink: Send + Sync {
         limit: usize,
     ) -> Result<Page, SinkError>;
 
-    /// These keys as the sink has them now; absent ones are left out.
+    /// These keys as the sink has them now, in any order; absent ones are left out.
     async fn read_keys(&self, target: usize, keys: &[Arc<str>]) -> Result<Vec<Row>, SinkError>;
 
     /// Removes what readside created here for these views (all generations), and the marker. What others own stays.
