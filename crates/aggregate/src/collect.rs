@@ -5,7 +5,9 @@
 use std::cmp::Ordering;
 
 use readside_expr::EvalError;
-use readside_pgtype::{Array, Type, Value, compare_typed, jsonb, write_json, write_jsonb};
+use readside_pgtype::{
+    Array, Type, Value, check_jsonb, compare_typed, jsonb, write_json, write_jsonb,
+};
 
 use crate::accumulator::{Accumulator, float_overflow, mistyped, raise};
 use crate::{AggFunc, ordered_set};
@@ -30,11 +32,11 @@ pub fn collect(
         AggFunc::ArrayAgg => Ok(array_agg(rows)),
         AggFunc::ArrayAggArrays => array_agg_arrays(rows),
         AggFunc::JsonAgg => Ok(json_agg(ty, rows)),
-        AggFunc::JsonbAgg => Ok(jsonb_agg(ty, rows)),
+        AggFunc::JsonbAgg => jsonb_agg(ty, rows),
         AggFunc::JsonObjectAgg => json_object_agg(arg_types, rows),
         AggFunc::JsonbObjectAgg => jsonb_object_agg(arg_types, rows),
         AggFunc::JsonAggStrict => Ok(json_agg(ty, &mut without_null(rows, 0))),
-        AggFunc::JsonbAggStrict => Ok(jsonb_agg(ty, &mut without_null(rows, 0))),
+        AggFunc::JsonbAggStrict => jsonb_agg(ty, &mut without_null(rows, 0)),
         AggFunc::JsonObjectAggStrict => json_object_agg(arg_types, &mut without_null(rows, 1)),
         AggFunc::JsonbObjectAggStrict => jsonb_object_agg(arg_types, &mut without_null(rows, 1)),
         AggFunc::Mode => Ok(ordered_set::mode(ty, rows)),
@@ -242,17 +244,18 @@ fn json_agg(ty: &Type, rows: &mut dyn Iterator<Item = &[Value]>) -> Value {
     Value::Json(out.into())
 }
 
-fn jsonb_agg(ty: &Type, rows: &mut dyn Iterator<Item = &[Value]>) -> Value {
+fn jsonb_agg(ty: &Type, rows: &mut dyn Iterator<Item = &[Value]>) -> Result<Value, EvalError> {
     let mut out = String::new();
     for row in rows {
         out.push_str(if out.is_empty() { "[" } else { ", " });
+        check_jsonb(first(row)).map_err(raise)?;
         write_jsonb(&mut out, first(row), ty);
     }
     if out.is_empty() {
-        return Value::Null;
+        return Ok(Value::Null);
     }
     out.push(']');
-    Value::Jsonb(out.into())
+    Ok(Value::Jsonb(out.into()))
 }
 
 /// Key (refused when NULL) and value of one row of an object aggregate.
@@ -300,6 +303,7 @@ fn jsonb_object_agg(
     for row in rows {
         let (key, value, ty) = pair(arg_types, row)?;
         let mut text = String::new();
+        check_jsonb(value).map_err(raise)?;
         write_jsonb(&mut text, value, ty);
         pairs.push((key, text));
     }

@@ -29,7 +29,7 @@ pub use datetime::Interval;
 pub use error::{ParseError, ValueError};
 pub use float::{parse_float4, parse_float8, write_float4, write_float8};
 pub use input::{pad_bpchar, parse_input, parse_value};
-pub use jsonb::{Json, canonical_jsonb, write_json, write_jsonb};
+pub use jsonb::{Json, canonical_jsonb, check_jsonb, write_json, write_jsonb};
 pub use key::{encode_key, encode_key_desc, skip_key};
 pub use key_decode::decode_key;
 pub use numeric::{Numeric, numeric_typmod};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use readside_pgtype::datetime::{self, Field, Zone};
 use readside_pgtype::jsonb::{self, Json};
 use readside_pgtype::{
-    EnumType, Interval, Numeric, RecordType, Type, Value, ValueError, compare_typed, decode_value,
-    encode_key, encode_key_desc, encode_value, key_text, parse_input, parse_value, skip_key,
-    write_json, write_jsonb, write_output, write_text,
+    EnumType, Interval, Numeric, RecordType, Type, Value, ValueError, check_jsonb, compare_typed,
+    decode_value, encode_key, encode_key_desc, encode_value, key_text, parse_input, parse_value,
+    skip_key, write_json, write_jsonb, write_output, write_text,
 };
 
 /// COPY's text format, one line.
@@ -182,6 +182,11 @@ fn cast(question: &[String]) -> Option<Answer> {
         Err(e) => return Some(Err(e)),
     };
     holds_for(&value, &ty);
+    if question[0] == "jsonb"
+        && let Err(e) = check_jsonb(&value)
+    {
+        return Some(Err(e));
+    }
     Some(match question[0].as_str() {
         "text" => render(|out| write_text(out, &value, &ty)),
         "out" => render(|out| write_output(out, &value, &ty)),
@@ -526,7 +531,10 @@ fn order_and_keys() {
 fn names_categories_and_collations_of_built_in_types() {
     use readside_pgtype::TypeCategory as C;
     let mut seen = 0;
-    for line in include_str!("golden/type.tsv").lines().filter(|l| !l.is_empty()) {
+    for line in include_str!("golden/type.tsv")
+        .lines()
+        .filter(|l| !l.is_empty())
+    {
         let fields = fields(line);
         let Some(ty) = Type::from_oid(fields[1].parse().unwrap()) else {
             continue;
@@ -555,7 +563,11 @@ fn names_categories_and_collations_of_built_in_types() {
             };
             let preferred = if ty.is_preferred() { "*" } else { "" };
             let collation = if ty.has_collation() { "c" } else { "" };
-            assert_eq!(format!("{category}{preferred}{collation}"), fields[2], "{line}");
+            assert_eq!(
+                format!("{category}{preferred}{collation}"),
+                fields[2],
+                "{line}"
+            );
         }
     }
     assert!(seen > 100, "{seen}");

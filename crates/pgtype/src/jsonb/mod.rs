@@ -19,7 +19,7 @@ pub use operators::{
 };
 pub use order::{canonical_numbers, compare_jsonb};
 pub use parse::{canonical_jsonb, check_json, parse_json};
-pub use render::{json_key, write_json, write_json_string, write_jsonb};
+pub use render::{check_jsonb, json_key, write_json, write_json_string, write_jsonb};
 pub use scan::{
     Kind, array_length, elements, entries, get_element, get_field, get_jsonb_element, get_path,
     kind, scalar_text,

@@ -53,7 +53,22 @@ pub fn write_json(out: &mut String, value: &Value, ty: &Type) {
     }
 }
 
+/// Whether `to_jsonb(value)` raises: a `json` inside may hold what `jsonb` cannot.
+///
+/// # Errors
+/// 22P05 for `\u0000`, 22P02 for a broken surrogate pair, 22003 for a number with too many digits, 54001 for too deep nesting.
+pub fn check_jsonb(value: &Value) -> Result<(), ValueError> {
+    match value {
+        Value::Json(text) => canonical_jsonb(text).map(|_| ()),
+        Value::Array(array) => array.elements.iter().try_for_each(check_jsonb),
+        Value::Record(fields) => fields.iter().try_for_each(check_jsonb),
+        _ => Ok(()),
+    }
+}
+
 /// Appends `to_jsonb(value)::text`; `null` for NULL.
+///
+/// A `json` that `jsonb` cannot hold is appended as it stands: ask [`check_jsonb`] first where values of that type may come.
 pub fn write_jsonb(out: &mut String, value: &Value, ty: &Type) {
     match value {
         Value::Json(text) => match canonical_jsonb(text) {

@@ -65,7 +65,7 @@ INSERT INTO inputs SELECT ty, input FROM (VALUES
 COPY (SELECT 'text', replace(ty, 'pg_temp.', ''), input, replace(pg_temp.ask(format('SELECT (%L::%s)::text', input, ty)), 'pg_temp.', '') FROM inputs) TO STDOUT;
 COPY (SELECT 'out', replace(ty, 'pg_temp.', ''), input, replace(pg_temp.ask(format('SELECT format(''%%s'', %L::%s)', input, ty)), 'pg_temp.', '') FROM inputs WHERE ty IN ('boolean', 'char(3)')) TO STDOUT;
 COPY (SELECT 'json', replace(ty, 'pg_temp.', ''), input, r FROM inputs, pg_temp.ask(format('SELECT to_json(%L::%s)::text', input, ty)) r WHERE r NOT LIKE 'ERROR%') TO STDOUT;
-COPY (SELECT 'jsonb', replace(ty, 'pg_temp.', ''), input, r FROM inputs, pg_temp.ask(format('SELECT to_jsonb(%L::%s)::text', input, ty)) r WHERE r NOT LIKE 'ERROR%') TO STDOUT;
+COPY (SELECT 'jsonb', replace(ty, 'pg_temp.', ''), input, r FROM inputs, pg_temp.ask(format('SELECT to_jsonb(%L::%s)::text', input, ty)) r WHERE r NOT LIKE 'ERROR%' OR ty = 'json') TO STDOUT;
 \endif
 \if :is_float
 -- What the server prints has to be read and printed again unchanged.
