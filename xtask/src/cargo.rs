@@ -1,9 +1,10 @@
 //! Runs cargo.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
@@ -29,4 +30,21 @@ pub(crate) fn test(filter: Option<&str>) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The binary as it is released, brought up to date.
+pub(crate) fn release_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("READSIDE_BIN") {
+        return Ok(path.into());
+    }
+    eprintln!("building readside as it is released");
+    let status = cargo(&["build", "--quiet", "--release", "--package", "readside"])
+        .status()
+        .context("run `cargo build`")?;
+    if !status.success() {
+        bail!("`cargo build --release` failed");
+    }
+    let ours = std::env::current_exe().context("the path of this program")?;
+    let target = ours.ancestors().nth(2).context("the target directory")?;
+    Ok(target.join("release/readside"))
 }

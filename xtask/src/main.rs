@@ -5,6 +5,7 @@
     reason = "a command line program prints"
 )]
 
+mod bench;
 mod cargo;
 mod demo;
 mod licences;
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Shows the shop's read models being kept fresh, live; Ctrl-C ends it
     Demo(demo::Options),
+    /// Measures catching up and freshness, against Postgres' own tools in the same run
+    Bench(bench::Options),
     /// Starts Postgres, Redis and OpenSearch, and prints how to reach them; Ctrl-C stops them
     Services,
     /// Checks that every dependency's licence is allowed, and against advisories where they can be reached
@@ -65,6 +68,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Test { filter } => cargo::test(filter.as_deref()),
         Command::Demo(options) => wait_for(demo::run(options)),
+        Command::Bench(options) => wait_for(bench::run(options)),
         Command::Services => wait_for(services::run()),
         Command::Licences => licences::check(),
     }
