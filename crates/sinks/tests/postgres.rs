@@ -438,8 +438,8 @@ async fn readers_see_all_views_at_one_moment() {
     sink.write(&at(8)).await.unwrap();
     let client = probe.client().await.unwrap();
     let reader = tokio::spawn(async move {
-        let sql = "SELECT o.n = t.n AND ('0/' || to_hex(o.n::bigint))::pg_lsn = m.position \
-                   FROM \"Read Models\".orders o, \"Read Models\".totals t, \"Read Models\"._readside_marker m";
+        let sql = "SELECT n = (SELECT n FROM \"Read Models\".totals) AND ('0/' || to_hex(n::bigint))::pg_lsn = \
+                   (SELECT position FROM \"Read Models\"._readside_marker) FROM \"Read Models\".orders";
         for _ in 0..300 {
             assert!(client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0));
         }

@@ -32,7 +32,7 @@ pub(super) const TABLES_TABLE: &str = "_readside_tables";
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
 const SETTINGS: &str = "SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '10min'; \
-    SET synchronous_commit = on; SET search_path = pg_catalog, pg_temp";
+    SET synchronous_commit = on; SET jit = off; SET search_path = pg_catalog, pg_temp";
 
 /// A connection for writing.
 pub(super) struct Live {
