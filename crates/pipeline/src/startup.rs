@@ -219,7 +219,7 @@ async fn check_columns(client: &SqlClient, config: &RunConfig, plans: &[Arc<Plan
     for (plan, view) in plans.iter().zip(&config.views) {
         let described = client.prepare(&plan.sql).await.map_err(readside_source::SourceError::from)?;
         let theirs: Vec<(String, u32)> = described.columns().iter().map(|c| (c.name().to_owned(), c.type_().oid())).collect();
-        let ours: Vec<(String, u32)> = plan.columns.iter().map(|c| (c.name.clone(), c.ty.oid())).collect();
+        let ours: Vec<(String, u32)> = plan.columns.iter().map(|c| (c.name.clone(), c.ty.base().oid())).collect();
         if theirs != ours {
             let differing = theirs.iter().zip(&ours).find(|(t, o)| t != o);
             let (column, reason) = match differing {
