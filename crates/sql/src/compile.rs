@@ -31,10 +31,17 @@ fn plan(view: &str, sql: &str, catalog: &Catalog) -> Checked<Plan> {
     let syntax = parse_view(sql)?;
     let mut binder = Binder::new(catalog);
     let bound = binder.query(&syntax, &Scope::ROOT)?;
+    if bound.columns.is_empty() {
+        return Err(Problem::hinted(
+            Span::empty(),
+            "the select list is empty",
+            "name at least one column",
+        ));
+    }
     for (at, column) in bound.columns.iter().enumerate() {
         if let Some(earlier) = bound.columns[..at].iter().position(|c| c.name == column.name) {
             return Err(Problem::hinted(
-                Span::empty(),
+                bound.spans.get(at).copied().unwrap_or_else(Span::empty),
                 format!(
                     "columns {} and {} of the output are both named \"{}\"",
                     earlier + 1,

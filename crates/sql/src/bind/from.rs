@@ -347,7 +347,7 @@ impl Binder<'_> {
     }
 
     fn table(&mut self, table: &Table, alias: Option<&TableAlias>, span: Span) -> Checked<Item> {
-        if table.identity.is_empty() && table.unique.iter().all(|u| !u.primary) {
+        if crate::planner::identity_columns(table).is_none() {
             return Err(Problem::hinted(
                 span,
                 format!(

@@ -34,6 +34,8 @@ pub(crate) use grouping::rewrite;
 pub(crate) struct Bound {
     pub(crate) query: readside_plan::Query,
     pub(crate) columns: Vec<NamedColumn>,
+    /// Where each column stands in the text.
+    pub(crate) spans: Vec<Span>,
     /// Why the ORDER BY, which is left out then, can't be followed: matters where the order does.
     pub(crate) order_problem: Option<Box<Problem>>,
 }

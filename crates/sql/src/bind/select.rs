@@ -27,10 +27,9 @@ struct Item {
 impl Binder<'_> {
     /// A query at any level.
     pub(crate) fn query(&mut self, query: &ast::Query, outer: &Scope<'_>) -> Checked<Bound> {
-        if let Some(lock) = query.locks.first() {
-            let _ = lock;
+        if !query.locks.is_empty() {
             return Err(Problem::hinted(
-                query.span(),
+                first_word(query),
                 "a view does not lock rows",
                 "leave FOR UPDATE and FOR SHARE out",
             ));
@@ -55,7 +54,7 @@ impl Binder<'_> {
     }
 
     fn body(&mut self, query: &ast::Query, outer: &Scope<'_>) -> Checked<Bound> {
-        let span = query.body.span();
+        let span = first_word(query);
         match query.body.as_ref() {
             SetExpr::Select(select) => self.select(select, query, outer),
             SetExpr::Query(inner)
@@ -120,7 +119,7 @@ impl Binder<'_> {
             conjuncts(condition, &mut bound.filter);
         }
         let items = level.at(Place::After, || {
-            self.select_list(&select.projection, &names, &scope, at)
+            self.select_list(&select.projection, &names, &scope)
         })?;
         let (keys, key_texts) = level.at(Place::GroupBy, || {
             self.group_by(&select.group_by, &items, &names, &scope)
@@ -154,8 +153,10 @@ impl Binder<'_> {
         if grouped {
             self.group(&mut bound, keys, &level)?;
         }
+        let spans = items.iter().map(|i| i.span).collect();
         Ok(Bound {
             query: bound,
+            spans,
             columns: items
                 .into_iter()
                 .map(|i| NamedColumn {
@@ -172,7 +173,6 @@ impl Binder<'_> {
         list: &[SelectItem],
         names: &Names,
         scope: &Scope<'_>,
-        at: Span,
     ) -> Checked<Vec<Item>> {
         let mut items = Vec::new();
         for item in list {
@@ -227,13 +227,6 @@ impl Binder<'_> {
                     ));
                 }
             }
-        }
-        if items.is_empty() {
-            return Err(Problem::hinted(
-                at,
-                "the select list is empty",
-                "name at least one column",
-            ));
         }
         Ok(items)
     }
@@ -529,6 +522,19 @@ pub(super) fn windows(span: Span) -> Box<Problem> {
         "window functions are not supported yet",
         "compute the rank or the running value where the view is read, or use a correlated subquery with an aggregate",
     )
+}
+
+/// The SELECT that a problem of a whole query is shown at.
+fn first_word(query: &ast::Query) -> Span {
+    let mut body = query.body.as_ref();
+    loop {
+        body = match body {
+            SetExpr::Select(select) => return select.select_token.0.span,
+            SetExpr::Query(inner) => return first_word(inner),
+            SetExpr::SetOperation { left, .. } => left.as_ref(),
+            other => return other.span(),
+        };
+    }
 }
 
 fn grouping_sets(span: Span) -> Box<Problem> {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use readside_expr::{ColumnRef, Expr, OccId, as_equality};
+use readside_model::{ReplicaIdentity, Table, UniqueIndex};
 use readside_pgtype::Type;
 use readside_plan::{Distinct, FromItem, Grouping, Head, Query, Relation};
 
@@ -291,7 +292,7 @@ pub(super) fn candidate_keys(arena: &Arena<'_>, occ: OccId) -> Vec<Vec<u16>> {
                 return Vec::new();
             };
             let mut keys: Vec<Vec<u16>> = Vec::new();
-            keys.extend(narrow(&identity_columns(table)));
+            keys.extend(identity_columns(table).and_then(|columns| narrow(&columns)));
             for unique in &table.unique {
                 if let Some(key) = narrow(&unique.columns)
                     && !keys.contains(&key)
@@ -323,7 +324,7 @@ pub(super) fn candidate_keys(arena: &Arena<'_>, occ: OccId) -> Vec<Vec<u16>> {
 }
 
 /// The output columns of a nested query that tell its rows apart, under one binding of what it refers to.
-fn shown_key(arena: &Arena<'_>, query: &Query) -> Option<Vec<u16>> {
+pub(super) fn shown_key(arena: &Arena<'_>, query: &Query) -> Option<Vec<u16>> {
     let shown = |e: &Expr| {
         query
             .select
@@ -420,17 +421,19 @@ pub(super) fn covering(arena: &Arena<'_>, query: &Query) -> Option<Vec<OccId>> {
 
 
 /// The columns by which a table's rows are told apart.
-pub(super) fn identity_columns(table: &readside_model::Table) -> Vec<usize> {
-    if table.identity.is_empty() {
-        table
-            .unique
-            .iter()
-            .find(|u| u.primary)
-            .map(|u| u.columns.clone())
-            .unwrap_or_default()
-    } else {
-        table.identity.clone()
+pub(crate) fn identity_columns(table: &Table) -> Option<Vec<usize>> {
+    if !table.identity.is_empty() && table.replica_identity != ReplicaIdentity::Full {
+        return Some(table.identity.clone());
     }
+    let strict = |u: &&UniqueIndex| {
+        u.immediate && u.columns.iter().all(|c| table.columns[*c].not_null)
+    };
+    table
+        .unique
+        .iter()
+        .find(|u| u.primary)
+        .or_else(|| table.unique.iter().find(strict))
+        .map(|u| u.columns.clone())
 }
 
 /// The conjuncts that hold for every row: those of inner joins above every outer join's null-supplying side.

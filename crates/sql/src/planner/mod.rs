@@ -14,6 +14,8 @@ mod top_n;
 mod sink_key;
 mod verify_sql;
 
+pub(crate) use facts::identity_columns;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use self::top_n::Keep;
@@ -34,6 +36,8 @@ pub(crate) struct Planner<'c> {
     pub(crate) arena: Arena<'c>,
     /// How nested queries name things, by the place of their SELECT.
     texts: HashMap<sqlparser::tokenizer::Location, Texts>,
+    /// The outermost query's SELECT and, if it groups, its grouping.
+    root: (Option<sqlparser::tokenizer::Location>, Option<OccId>),
     /// How many expression subqueries are around what is being flattened.
     depth: usize,
     /// Subqueries that have been flattened.
@@ -54,6 +58,7 @@ impl<'c> Planner<'c> {
         Planner {
             arena,
             texts,
+            root: (None, None),
             depth: 0,
             simplified: HashSet::new(),
             lost_orders: HashMap::new(),
@@ -74,6 +79,7 @@ impl<'c> Planner<'c> {
         refuse_top_level(&bound.query, syntax)?;
         let root_site = crate::bind::select_location(syntax);
         let group_occ = bound.query.group.as_ref().map(|g| g.occ);
+        self.root = (root_site, group_occ);
         let mut query = bound.query;
         let first = query.limit.is_some() || matches!(query.distinct, Distinct::On(_));
         if !first {
@@ -155,7 +161,10 @@ impl<'c> Planner<'c> {
                     .columns
                     .get(usize::from(c.column))
                     .map_or("?", |n| n.name.as_str());
-                format!("{}.{name}", occ.alias)
+                match occ.relation {
+                    readside_plan::Relation::Stage(_) => name.to_owned(),
+                    _ => format!("{}.{name}", occ.alias),
+                }
             }
             _ => "expression".to_owned(),
         }

@@ -216,7 +216,11 @@ impl Planner<'_> {
         for occ in occs {
             for column in candidate_keys(&self.arena, *occ).into_iter().next()? {
                 let e = Expr::Column(readside_expr::ColumnRef { occ: *occ, column });
-                out.push(self.text_of(&e, site, None)?);
+                let text = match self.root {
+                    (root, Some(group)) if root == site => self.text_of(&e, site, Some(group)),
+                    _ => self.text_of(&e, site, None),
+                };
+                out.push(text?);
             }
         }
         Some(out)

@@ -110,11 +110,7 @@ impl Planner<'_> {
             hidden += 1;
             piece.name = format!("_key_{hidden}");
             let occ = self.arena.occ(piece.source.occ);
-            let shown = format!(
-                "{}.{}",
-                occ.alias,
-                occ.columns[usize::from(piece.source.column)].name
-            );
+            let shown = self.expr_name(&Expr::Column(piece.source));
             let text = self.text_of(&Expr::Column(piece.source), root, group);
             if text.is_none() {
                 return Err(Problem::hinted(

@@ -9,7 +9,7 @@ use readside_plan::{Distinct, FromItem, Head, Query, Relation, Stage, StageColum
 use sqlparser::tokenizer::{Location, Span};
 
 use super::Planner;
-use super::facts::{candidate_keys, covering};
+use super::facts::{candidate_keys, covering, shown_key};
 use crate::arena::NamedColumn;
 use crate::bind::rewrite;
 use crate::refusal::{Checked, Problem};
@@ -239,11 +239,19 @@ impl Planner<'_> {
             (n, by) => format!("first {n} rows per {by}"),
         };
         self.arena.occ_mut(occ).alias.clone_from(&label);
-        if keep == Keep::Keys && limit > 1 {
-            let key = (partition.len()..partition.len() + keys.len())
-                .map(super::column)
-                .collect::<Checked<Vec<u16>>>()?;
-            self.arena.stage_keys.insert(id, key);
+        if limit > 1 {
+            let key = match keep {
+                Keep::Keys => Some((0..keys.len()).collect::<Vec<usize>>()),
+                Keep::Values => shown_key(&self.arena, query)
+                    .map(|key| key.into_iter().map(usize::from).collect()),
+            };
+            if let Some(key) = key {
+                let key = key
+                    .into_iter()
+                    .map(|i| super::column(partition.len() + i))
+                    .collect::<Checked<Vec<u16>>>()?;
+                self.arena.stage_keys.insert(id, key);
+            }
         }
         let flags: Vec<bool> = {
             let shown = Query {
