@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use crate::StateError;
 use crate::base::Base;
 use crate::committed::Committed;
+use crate::large::MARKER_KEY;
 use crate::layer::Layer;
 
 /// The reserved key under which the base keeps the position. It sorts after every other key.
@@ -71,11 +72,12 @@ impl Drop for Frozen {
     }
 }
 
-/// One batch: the layer in key order, then the position.
+/// One batch: the layer in key order, no marker of a large transaction, then the position.
 fn write(base: &dyn Base, layer: &Layer, committed: Committed) -> Result<(), StateError> {
     let position = committed.encode();
     let mut entries = layer
         .iter()
+        .chain(std::iter::once((MARKER_KEY, None)))
         .chain(std::iter::once((POSITION_KEY, Some(position.as_slice()))));
     base.apply(&mut entries)?;
     base.sync()

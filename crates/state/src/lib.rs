@@ -21,6 +21,7 @@ mod committed;
 mod error;
 mod flush;
 mod key;
+mod large;
 mod layer;
 mod lmdb;
 mod loader;

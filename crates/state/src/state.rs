@@ -1,20 +1,21 @@
 //! The live state: a single writer over the overlay and the base.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::StateError;
 use crate::base::{Base, View};
 use crate::committed::Committed;
 use crate::flush::{FlushMode, Frozen, POSITION_KEY};
+use crate::large;
 use crate::layer::Layer;
 use crate::lmdb::LmdbBase;
 use crate::loader::Loader;
 use crate::lock::DirectoryLock;
 use crate::read::{Layers, Read};
 use crate::scan::{RESERVED, Scan};
-use crate::snapshot::{Registry, Snapshot};
+use crate::snapshot::{Registry, Reserve, Snapshot, lock};
 
 /// How the state behaves.
 #[derive(Debug, Clone)]
@@ -75,23 +76,39 @@ pub struct State {
     durable: Committed,
     last_flush: Instant,
     snapshots: Registry,
+    /// Set while a large transaction is being applied.
+    large: Option<Large>,
+    /// The base carries the marker of a large transaction that has been committed since.
+    marked: bool,
+    /// There may be undo records that mean nothing any more.
+    forgetting: bool,
     poisoned: bool,
     /// Released last.
     _lock: Option<DirectoryLock>,
 }
 
+/// A large transaction in progress.
+struct Large {
+    /// Views of the base from before the first piece, if there has been one.
+    reserve: Option<Reserve>,
+}
+
+/// How many snapshots of the last commit can be had at once while a large transaction is being applied.
+const RESERVED_SNAPSHOTS: usize = 16;
+
 impl State {
     /// Opens or creates the state in a directory, which is locked for this process.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StateError> {
-        let lock = DirectoryLock::acquire(dir)?;
+        let held = DirectoryLock::acquire(dir)?;
         let base = LmdbBase::open(dir, options.map_bytes)?;
         let mut state = Self::with_base(Arc::new(base), options)?;
-        state._lock = Some(lock);
+        state._lock = Some(held);
         Ok(state)
     }
 
     /// Opens the state over a base that nobody else writes.
     pub fn with_base(base: Arc<dyn Base>, options: Options) -> Result<Self, StateError> {
+        large::take_back(base.as_ref())?;
         let view = base.view()?;
         let committed = match view.get(POSITION_KEY)? {
             Some(bytes) => Committed::decode(bytes)?,
@@ -109,6 +126,9 @@ impl State {
             durable: committed,
             last_flush: Instant::now(),
             snapshots: Registry::default(),
+            large: None,
+            marked: false,
+            forgetting: true,
             poisoned: false,
             _lock: None,
         })
@@ -153,18 +173,68 @@ impl State {
             self.dirty = false;
         }
         self.committed = committed;
+        self.marked |= self
+            .large
+            .take()
+            .is_some_and(|large| large.reserve.is_some());
     }
 
-    /// Forgets everything since the last commit.
+    /// Forgets everything since the last commit. After [`State::begin_large`] that may take a while.
     pub fn rollback(&mut self) {
         if self.dirty {
             self.active = self.saved.clone();
             self.dirty = false;
         }
+        if self
+            .large
+            .take()
+            .is_some_and(|large| large.reserve.is_some())
+        {
+            let taken_back = large::take_back(self.base.as_ref()).and_then(|()| self.base.view());
+            match taken_back {
+                Ok(view) => self.view = view,
+                Err(error) => {
+                    // The marker is still there: the next start takes it back.
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot take back a large transaction"
+                    );
+                    self.poisoned = true;
+                }
+            }
+        }
+    }
+
+    /// Lets the group that begins here be larger than memory: until the next commit or rollback, [`State::maybe_flush`]
+    /// moves uncommitted writes to the base, with records to take them back. A crash in the middle takes them back.
+    /// Everything committed is flushed first. Snapshots go on showing the last commit, but only a few can live at once.
+    pub fn begin_large(&mut self) -> Result<(), StateError> {
+        self.flush_now()?;
+        while self.forgetting {
+            self.forgetting = !large::forget_some(self.base.as_ref())?;
+        }
+        self.large = Some(Large { reserve: None });
+        Ok(())
+    }
+
+    /// Whether a large transaction is being applied.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.large.is_some()
     }
 
     /// The last commit, to be read elsewhere while the writer goes on.
     pub fn snapshot(&self) -> Result<Snapshot, StateError> {
+        if let Some(reserve) = self.large.as_ref().and_then(|large| large.reserve.as_ref()) {
+            let view = lock(reserve).pop().ok_or(StateError::NoSnapshot)?;
+            return Ok(Snapshot {
+                active: Layer::default(),
+                frozen: None,
+                view: Some(view),
+                committed: self.committed,
+                ticket: self.snapshots.ticket(Some(Arc::clone(reserve))),
+            });
+        }
         // The view may be of the base before or after the running flush: with the frozen layer on top it is the same.
         Ok(Snapshot {
             active: self.saved.clone(),
@@ -188,9 +258,17 @@ impl State {
     }
 
     /// To be called after each commit: reaps a finished flush, and starts one when it is due. Waits only if the overlay
-    /// has grown several times past its budget while a flush is running.
+    /// has grown several times past its budget while a flush is running. Within a large transaction, to be called at any
+    /// time: it writes when the overlay is over its budget.
     pub fn maybe_flush(&mut self) -> Result<(), StateError> {
         self.check_poisoned()?;
+        if self.large.is_some() {
+            return if self.active.bytes >= self.options.flush_bytes {
+                self.spill()
+            } else {
+                Ok(())
+            };
+        }
         let over = self.active.bytes > self.options.flush_bytes.saturating_mul(OVERLAY_FACTOR_MAX);
         if self
             .frozen
@@ -202,17 +280,20 @@ impl State {
         if self.frozen.is_none() && !self.dirty && self.is_due() {
             self.start_flush()?;
         }
+        if self.forgetting && self.frozen.is_none() {
+            self.forgetting = !large::forget_some(self.base.as_ref())?;
+        }
         Ok(())
     }
 
     /// Makes the last commit durable before it returns. There must be no uncommitted writes.
     pub fn flush_now(&mut self) -> Result<(), StateError> {
         self.check_poisoned()?;
-        if self.dirty {
+        if self.dirty || self.large.is_some() {
             return Err(StateError::Uncommitted);
         }
         self.finish_flush()?;
-        if self.durable != self.committed || !self.active.entries.is_empty() {
+        if self.is_behind() || !self.active.entries.is_empty() {
             self.start_flush()?;
             self.finish_flush()?;
         }
@@ -249,7 +330,7 @@ impl State {
         })
     }
 
-    /// Lets readers see what the loader wrote.
+    /// Lets readers see what the loader wrote. (Snapshots see it after a large transaction that is in progress.)
     pub fn adopt(&mut self, loader: Loader) -> Result<(), StateError> {
         drop(loader);
         self.view = self.base.view()?;
@@ -258,8 +339,12 @@ impl State {
 
     fn is_due(&self) -> bool {
         self.active.bytes >= self.options.flush_bytes
-            || (self.committed != self.durable
-                && self.last_flush.elapsed() >= self.options.flush_interval)
+            || (self.is_behind() && self.last_flush.elapsed() >= self.options.flush_interval)
+    }
+
+    /// Whether a flush would change what a crash leaves.
+    fn is_behind(&self) -> bool {
+        self.committed != self.durable || self.marked
     }
 
     fn check_poisoned(&self) -> Result<(), StateError> {
@@ -295,6 +380,31 @@ impl State {
         self.view = self.base.view()?;
         self.durable = frozen.committed;
         self.frozen = None;
+        // The batch has removed the marker.
+        self.forgetting |= std::mem::take(&mut self.marked);
+        Ok(())
+    }
+
+    /// Moves a piece of a large transaction to the base.
+    fn spill(&mut self) -> Result<(), StateError> {
+        let Some(large) = &mut self.large else {
+            return Ok(());
+        };
+        if large.reserve.is_none() {
+            // Nothing is frozen, and nothing committed is in the overlay: the base is the last commit.
+            let views = (0..RESERVED_SNAPSHOTS)
+                .map(|_| self.base.view())
+                .collect::<Result<Vec<_>, _>>()?;
+            large.reserve = Some(Arc::new(Mutex::new(views)));
+        }
+        if let Err(error) = large::spill(self.base.as_ref(), self.view.as_ref(), &self.active) {
+            self.poisoned = !error.is_lack_of_room();
+            return Err(error);
+        }
+        self.view = self.base.view()?;
+        self.active = Layer::default();
+        // What was written is uncommitted still.
+        self.dirty = true;
         Ok(())
     }
 }

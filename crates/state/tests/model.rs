@@ -28,6 +28,7 @@ enum Step {
     Reopen,
     Crash(Option<Fault>),
     Load(u8),
+    BeginLarge,
 }
 
 /// Few short keys, so that steps meet; some share more bytes than LMDB's keys have.
@@ -66,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
             Just(Some(Fault::AfterSync)),
         ].prop_map(Step::Crash),
         1 => (0u8..4).prop_map(Step::Load),
+        2 => Just(Step::BeginLarge),
     ]
 }
 
@@ -203,7 +205,10 @@ fn run(store: &Store<'_>, steps: &[Step]) {
                 }
             }
             Step::Snapshot => {
-                let snapshot = state.snapshot().unwrap();
+                let Ok(snapshot) = state.snapshot() else {
+                    assert!(state.is_large() && snapshots.len() >= 16);
+                    continue;
+                };
                 assert_eq!(snapshot.committed(), state.committed());
                 snapshots.push((snapshot, history[&commits].clone()));
             }
@@ -237,6 +242,13 @@ fn run(store: &Store<'_>, steps: &[Step]) {
                 assert_eq!(state.committed(), at(commits));
                 live.clone_from(&history[&commits]);
             }
+            Step::BeginLarge => {
+                if live == history[&commits] && !state.is_large() {
+                    state.rollback();
+                    state.begin_large().unwrap();
+                }
+            }
+            Step::Load(_) if state.is_large() => {}
             Step::Load(n) => {
                 // A prefix that no other step uses.
                 let prefix = [0x10 + n];
