@@ -246,7 +246,7 @@ proptest! {
         prop_assert!(a.add(&b).unwrap().sub(&b).unwrap().cmp(&a).is_eq());
         if !b.is_zero() {
             let back = a.mul(&b).unwrap().div(&b).unwrap();
-            prop_assert!(back.sub(&a).unwrap().abs() < "1e-9".parse().unwrap());
+            prop_assert!(back.sub(&a).unwrap().abs().cmp(&"1e-9".parse().unwrap()).is_lt());
             let quotient = a.div_trunc(&b).unwrap();
             prop_assert!(quotient.mul(&b).unwrap().add(&a.rem(&b).unwrap()).unwrap().cmp(&a).is_eq());
         }
