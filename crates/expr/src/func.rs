@@ -261,7 +261,7 @@ functions! {
         QuoteLiteral = "quote_literal",
         Overlay = "textoverlay" | "textoverlay_no_len",
         LikeEscape = "like_escape",
-        ToCharNumber = "numeric_to_char" | "int4_to_char" | "int8_to_char" | "float8_to_char" | "float4_to_char",
+        ToCharNumber = "numeric_to_char" | "int4_to_char" | "int8_to_char",
         StringToArray = "text_to_array" | "text_to_array_null",
     }
 }
@@ -513,8 +513,8 @@ impl Func {
             | Func::Arithmetic { .. }
             | Func::Case { .. }
             | Func::Like { .. }
-            | Func::Extreme { .. }
-            | Func::Text(_) => true,
+            | Func::Extreme { .. } => true,
+            Func::Text(f) => *f != TextFunction::ToCharNumber,
             Func::Regex { .. } => true,
             // A NaN has no scale.
             Func::Math { function, .. } => !matches!(function, Math::Scale | Math::MinScale),
@@ -523,7 +523,7 @@ impl Func {
                 !(matches!(to, Type::Time) || matches!(from, Type::Json | Type::Jsonb))
             }
             Func::Show { function, .. } => !matches!(function, ShowFunction::ConcatWs),
-            Func::Datetime(f) => !matches!(f, DatetimeFunction::Extract | DatetimeFunction::DatePart),
+            Func::Datetime(f) => !matches!(f, DatetimeFunction::Extract | DatetimeFunction::DatePart | DatetimeFunction::ToChar),
             Func::Json { function, .. } => matches!(
                 function,
                 JsonFunction::Contains

@@ -16,6 +16,7 @@ pub(crate) mod regex;
 mod show;
 mod text;
 pub(crate) mod to_char;
+mod to_char_number;
 
 use std::cmp::Ordering;
 use std::sync::Arc;

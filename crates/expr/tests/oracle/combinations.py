@@ -143,6 +143,27 @@ def all():
         out += [f"substr('{w}', {n}, {m})", f"left('{w}', {n})", f"right('{w}', {n})", f"split_part('{w}', ',', {n})", f"lpad('{w}', {n}, '{v}')", f"rpad('{w}', {n}, '{v}')",
                 f"replace('{w}', '{v}', '{x}')", f"translate('{w}', '{v}', '{x}')", f"strpos('{w}', '{v}')", f"btrim('{w}', '{v}')", f"ltrim('{w}', '{v}')",
                 f"string_to_array('{w}', '{v}')", f"starts_with('{w}', '{v}')", f"concat_ws('{v}', '{w}', NULL, {n})", f"overlay('{w}', '{v}', {n}, {m})"]
+    # Formats.
+    fields = ["YYYY", "YYY", "YY", "Y", "Y,YYY", "IYYY", "IYY", "IY", "I", "MM", "DD", "DDD", "D", "ID", "IDDD", "HH", "HH12", "HH24", "MI", "SS", "MS", "US", "SSSS", "AM", "pm",
+              "a.m.", "P.M.", "AD", "b.c.", "MONTH", "Month", "month", "MON", "Mon", "mon", "DAY", "Day", "day", "DY", "Dy", "dy", "RM", "rm", "Q", "WW", "W", "IW", "CC", "J",
+              "FMMonth", "FMDD", "FMHH12", "DDth", "DDTH", "FMDDth", "FF3", "FF1", "yyyy", "mm", "dd", "hh24", "mi", "ss", "FMDay"]
+    stamps = [stamp() for _ in range(6)] + ["'0044-03-15 BC'::timestamp", "'infinity'::timestamp", "'2024-12-30 00:00'::timestamp", "'12024-01-01 12:00'::timestamp"]
+    for f in fields:
+        for v in stamps:
+            out.append(f"to_char({v}, '{f}')")
+    for _ in range(120):
+        f = r.choice(["-", "/", " ", ":", ", ", "T", '"of "', "."]).join(r.choice(fields) for _ in range(r.randrange(1, 5)))
+        out.append(f"to_char({r.choice([stamp(), date(), stamp('timestamptz')])}, '{f}')")
+    for f in ["HH24:MI:SS", "HH24 MI SS.MS", "FMHH24:MI", "MI:SS.US", "DD"]:
+        for _ in range(6):
+            out.append(f"to_char({interval()}, '{f}')")
+    formats = ["9", "999", "0", "000", "990", "9.9", "990.00", "FM990.00", "FM999,999.99", "999,999.99", "9,999.00", "FM9.99", "FM9.0", "S99", "S00", "99S", "FM99S", "99MI", "FM99MI",
+               "FM999999999", "99%", "9,99,99", "0,000.0", "FM0,000.0", "\"a\"99", "FM99 \"b\"", "099", "909.9", "FM909.09", "S9.99", "FMS9.99", "99.", "L9", "9D9", "PR9"]
+    numbers = ["0", "1", "-1", "0.5", "-0.5", "12.345", "-12.345", "1234.5", "-1234567.891", "0.005", "0.00", "99.995", "1e3", "5.10", "'-0.1'::numeric", "100::int8"]
+    for f in formats:
+        for n in numbers:
+            if r.random() < 0.6:
+                out.append(f"to_char({n}, '{f}')")
     # Where only the message differs, or the reader of this fixture would have to know more of the grammar.
     unread = ("- (-2147483648)", "# -2147483648", "age('infinity'")
     out = [e for e in out if not any(u in e for u in unread)]
