@@ -3,7 +3,7 @@
 
 -- 1. Which tables can be published without harm? Those listed here cannot: with them in a publication, every UPDATE and DELETE
 --    on them would fail. Give them a primary key first, or leave them out.
-SELECT c.oid::regclass AS "cannot be published",
+SELECT c.oid::regclass::text AS "cannot be published",
        CASE c.relreplident
          WHEN 'n' THEN 'its replica identity is NOTHING'
          WHEN 'i' THEN 'the index of its replica identity is gone or not usable'

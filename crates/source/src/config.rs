@@ -137,13 +137,17 @@ pub struct SourceConfig {
 #[non_exhaustive]
 pub enum ConfigError {
     /// Neither a URL nor `keyword=value` pairs.
-    #[error("the connection string is malformed: {what}\n  hint: write `postgres://user@host:5432/database` or `host=… user=… dbname=…`")]
+    #[error(
+        "the connection string is malformed: {what}\n  hint: write `postgres://user@host:5432/database` or `host=… user=… dbname=…`"
+    )]
     Malformed {
         /// What is wrong with it; never quotes the string, which may hold a password.
         what: String,
     },
     /// A keyword that libpq does not have, or that readside cannot honour.
-    #[error("unknown connection parameter `{name}`\n  hint: known are host, hostaddr, port, user, password, passfile, dbname, sslmode, sslrootcert, sslcert, sslkey, channel_binding, application_name, connect_timeout, options")]
+    #[error(
+        "unknown connection parameter `{name}`\n  hint: known are host, hostaddr, port, user, password, passfile, dbname, sslmode, sslrootcert, sslcert, sslkey, channel_binding, application_name, connect_timeout, options"
+    )]
     UnknownParameter {
         /// The keyword.
         name: String,
@@ -159,7 +163,9 @@ pub enum ConfigError {
         reason: &'static str,
     },
     /// No user anywhere.
-    #[error("the connection string names no user\n  hint: write `postgres://readside@…`, or set PGUSER")]
+    #[error(
+        "the connection string names no user\n  hint: write `postgres://readside@…`, or set PGUSER"
+    )]
     NoUser,
 }
 

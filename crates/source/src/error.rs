@@ -68,7 +68,9 @@ pub enum SourceError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No connection to the server.
-    #[error("cannot reach Postgres at `{endpoint}`: {source}\n  hint: check that it runs, listens there, and that no firewall is between")]
+    #[error(
+        "cannot reach Postgres at `{endpoint}`: {source}\n  hint: check that it runs, listens there, and that no firewall is between"
+    )]
     Unreachable {
         /// Where.
         endpoint: String,
@@ -92,7 +94,9 @@ pub enum SourceError {
         source: TlsError,
     },
     /// The server does not let us in.
-    #[error("Postgres refused `{user}`: {reason}\n  hint: check the user and password, and that pg_hba.conf has a line for this user, database and address (`replication=database` connections match the database's name)")]
+    #[error(
+        "Postgres refused `{user}`: {reason}\n  hint: check the user and password, and that pg_hba.conf has a line for this user, database and address (`replication=database` connections match the database's name)"
+    )]
     Auth {
         /// The role.
         user: String,
@@ -113,7 +117,9 @@ pub enum SourceError {
     #[error("Postgres is not available: {0}")]
     Unavailable(ServerError),
     /// Every connection, walsender or slot is taken.
-    #[error("Postgres has no room: {0}\n  hint: raise max_connections, max_wal_senders or max_replication_slots (readside needs one slot and walsender, and one more of each while it loads tables)")]
+    #[error(
+        "Postgres has no room: {0}\n  hint: raise max_connections, max_wal_senders or max_replication_slots (readside needs one slot and walsender, and one more of each while it loads tables)"
+    )]
     NoRoom(ServerError),
     /// The server ended the connection, or it broke.
     #[error("the connection to Postgres ended while {during}: {source}")]
@@ -138,7 +144,9 @@ pub enum SourceError {
     #[error("a privilege is missing: {0}\n  hint: `readside check` prints the SQL that grants it")]
     Privilege(ServerError),
     /// `wal_level` is not `logical`.
-    #[error("Postgres does not write a logical WAL: {0}\n  hint: set wal_level = logical and restart it")]
+    #[error(
+        "Postgres does not write a logical WAL: {0}\n  hint: set wal_level = logical and restart it"
+    )]
     WalLevel(ServerError),
     /// Another consumer holds the slot.
     #[error("slot `{slot}` is already active{}\n  hint: stop the other consumer, or set `source.slot` to another name", .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
@@ -149,13 +157,17 @@ pub enum SourceError {
         pid: Option<i32>,
     },
     /// The slot is gone: so is the WAL that it kept.
-    #[error("slot `{slot}` does not exist\n  hint: it was dropped, or the server failed over without it; readside makes a new one and compares every table")]
+    #[error(
+        "slot `{slot}` does not exist\n  hint: it was dropped, or the server failed over without it; readside makes a new one and compares every table"
+    )]
     SlotMissing {
         /// The slot.
         slot: String,
     },
     /// The server dropped the WAL that the slot needs.
-    #[error("slot `{slot}` is lost: {reason}\n  hint: readside makes a new one and compares every table; raise max_slot_wal_keep_size if this recurs")]
+    #[error(
+        "slot `{slot}` is lost: {reason}\n  hint: readside makes a new one and compares every table; raise max_slot_wal_keep_size if this recurs"
+    )]
     SlotLost {
         /// The slot.
         slot: String,
@@ -163,7 +175,9 @@ pub enum SourceError {
         reason: String,
     },
     /// The slot is of another database.
-    #[error("slot `{slot}` belongs to database `{database}`\n  hint: set `source.slot` to another name")]
+    #[error(
+        "slot `{slot}` belongs to database `{database}`\n  hint: set `source.slot` to another name"
+    )]
     SlotWrongDatabase {
         /// The slot.
         slot: String,
@@ -171,7 +185,9 @@ pub enum SourceError {
         database: String,
     },
     /// The slot is physical, or of another plugin.
-    #[error("slot `{slot}` is not a logical slot of `pgoutput` but {found}\n  hint: set `source.slot` to another name")]
+    #[error(
+        "slot `{slot}` is not a logical slot of `pgoutput` but {found}\n  hint: set `source.slot` to another name"
+    )]
     SlotUnusable {
         /// The slot.
         slot: String,
@@ -185,13 +201,17 @@ pub enum SourceError {
         slot: String,
     },
     /// The publication was dropped, or made after the slot.
-    #[error("publication `{publication}` is missing at the stream's position\n  hint: it was dropped or made after the slot; readside makes it and the slot anew and compares every table")]
+    #[error(
+        "publication `{publication}` is missing at the stream's position\n  hint: it was dropped or made after the slot; readside makes it and the slot anew and compares every table"
+    )]
     PublicationMissing {
         /// The publication.
         publication: String,
     },
     /// What we have is beyond the server's WAL: another server, or one that went back.
-    #[error("the source is behind: it stands at {server}, readside has read up to {stored}\n  hint: a standby was promoted without the last transactions, or a backup was restored; readside compares every table")]
+    #[error(
+        "the source is behind: it stands at {server}, readside has read up to {stored}\n  hint: a standby was promoted without the last transactions, or a backup was restored; readside compares every table"
+    )]
     AheadOfServer {
         /// Ours.
         stored: Lsn,
@@ -207,7 +227,9 @@ pub enum SourceError {
         received: Lsn,
     },
     /// A lock, or a running transaction, was waited for in vain.
-    #[error("gave up waiting for the application: {0}\n  hint: a long transaction is open; readside tries again")]
+    #[error(
+        "gave up waiting for the application: {0}\n  hint: a long transaction is open; readside tries again"
+    )]
     LockTimeout(ServerError),
     /// Somebody, perhaps our own watcher, cancelled the statement.
     #[error("the statement was cancelled: {0}")]
@@ -216,7 +238,9 @@ pub enum SourceError {
     #[error("the server gave up the transaction: {0}")]
     Conflict(ServerError),
     /// The table was dropped or renamed meanwhile.
-    #[error("table `{table}` is not there any more\n  hint: it was dropped, renamed or recreated; the tables are looked up again")]
+    #[error(
+        "table `{table}` is not there any more\n  hint: it was dropped, renamed or recreated; the tables are looked up again"
+    )]
     TableGone {
         /// What was looked for.
         table: String,
@@ -230,7 +254,9 @@ pub enum SourceError {
         server: ServerError,
     },
     /// Row-level security would have hidden rows.
-    #[error("row-level security hides rows of a table from this role: {0}\n  hint: ALTER ROLE … BYPASSRLS, or make the role a member of the table's owner")]
+    #[error(
+        "row-level security hides rows of a table from this role: {0}\n  hint: ALTER ROLE … BYPASSRLS, or make the role a member of the table's owner"
+    )]
     RowSecurity(ServerError),
     /// The server says something else.
     #[error("Postgres says: {0}")]

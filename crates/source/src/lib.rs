@@ -29,23 +29,27 @@ mod wire;
 
 pub use blocking::{Blocked, blocked_by, cancel_backend};
 pub use catalog::{
-    AttributeFingerprint, TableChange, TableFingerprint, enum_labels, load_catalog, table_fingerprints,
+    AttributeFingerprint, TableChange, TableFingerprint, enum_labels, load_catalog,
+    table_fingerprints,
 };
 pub use check::{Finding, Severity, check};
-pub use config::{ChannelBindingMode, 
-    ConfigError, Environment, Host, RootCertificates, Secret, SourceConfig, SslMode,
+pub use config::{
+    ChannelBindingMode, ConfigError, Environment, Host, RootCertificates, Secret, SourceConfig,
+    SslMode,
 };
 pub use copy_text::Row;
 pub use error::{Remedy, ServerError, SourceError};
 pub use identity::{IdentityProblem, RelationIdentity};
 pub use publication::{
-    Publication, PublicationError, PublicationOutcome, PublishedTable, drop_publication_and_slot,
-    ensure_publication, publication, publication_sql, withdraw_tables,
+    Publication, PublicationError, PublicationOutcome, PublicationState, PublishedTable,
+    broken_identities, drop_publication_and_slot, ensure_publication, publication, publication_sql,
+    publication_state, withdraw_tables,
 };
 pub use replication::{
-    ReplicationClient, SlotCreated, SlotKind, StreamOptions, Streaming, SystemIdentity, TimelineSwitch,
+    ReplicationClient, SlotCreated, SlotKind, StreamOptions, Streaming, SystemIdentity,
+    TimelineSwitch,
 };
-pub use stream::{Event, ReplicationStream};
 pub use slot::{SlotStatus, WalStatus, current_wal_lsn, ping, slot_status};
 pub use snapshot::{CopyStream, ExportedSnapshot, PageRange, SnapshotReader};
 pub use sql::{SqlClient, cancel, connect_sql};
+pub use stream::{Event, ReplicationStream};

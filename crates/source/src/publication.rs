@@ -83,7 +83,9 @@ pub enum PublicationError {
         tables: Vec<String>,
     },
     /// Somebody else has to do it.
-    #[error("this role may not set up publication `{publication}`\n  hint: have the tables' owner run: {sql}")]
+    #[error(
+        "this role may not set up publication `{publication}`\n  hint: have the tables' owner run: {sql}"
+    )]
     NotAllowed {
         /// The publication.
         publication: String,
@@ -310,7 +312,11 @@ pub async fn ensure_publication(
     }
     client.batch_execute("BEGIN").await?;
     let changed = change(client, name, tables, version, &statements).await;
-    let end = if changed.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let end = if changed.is_ok() {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
     client.batch_execute(end).await?;
     changed?;
     Ok(match existing {
@@ -459,7 +465,10 @@ pub(crate) fn plan(
         .map(|(_, name)| name.as_str())
         .collect();
     if !removed.is_empty() {
-        let removed: Vec<String> = removed.iter().map(|table| format!("ONLY {table}")).collect();
+        let removed: Vec<String> = removed
+            .iter()
+            .map(|table| format!("ONLY {table}"))
+            .collect();
         statements.push(format!(
             "ALTER PUBLICATION {quoted} DROP TABLE {};",
             removed.join(", ")
@@ -480,6 +489,65 @@ pub(crate) fn plan(
         ));
     }
     statements
+}
+
+/// What a look at the publication finds while the stream runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicationState {
+    /// As it was.
+    Intact,
+    /// It is gone, or another one has its name. Changes may have passed unsent, and from 18 on the server does not say so:
+    /// what was missed cannot be had again.
+    Replaced,
+    /// It is the same one, but does not show all that is needed any more: changes are being missed now.
+    Incomplete {
+        /// What is wrong, in words.
+        faults: Vec<String>,
+    },
+}
+
+/// Compares the publication with what it was when the stream began: its oid, and the relations (leaves for partitioned
+/// tables) whose changes must come through it.
+///
+/// # Errors
+/// When the connection breaks.
+pub async fn publication_state(
+    client: &Client,
+    name: &str,
+    oid: u32,
+    relations: &BTreeMap<u32, String>,
+) -> Result<PublicationState, SourceError> {
+    match publication(client, name).await? {
+        Some(found) if found.oid == oid => {
+            let faults = found.faults(relations);
+            Ok(if faults.is_empty() {
+                PublicationState::Intact
+            } else {
+                PublicationState::Incomplete { faults }
+            })
+        }
+        Some(_) | None => Ok(PublicationState::Replaced),
+    }
+}
+
+/// The tables (or leaves below them) whose identity is of no use now: published, their updates fail in the application. To be
+/// asked periodically, since a key can be dropped at any time; then [`withdraw_tables`].
+///
+/// # Errors
+/// When the connection breaks.
+pub async fn broken_identities(
+    client: &Client,
+    tables: &[u32],
+) -> Result<Vec<RelationIdentity>, SourceError> {
+    let version = server_version(client).await?;
+    let leaves = leaves(client, tables).await?;
+    let mut oids = tables.to_vec();
+    oids.extend(leaves.keys());
+    let found = identities(client, &oids, version).await?;
+    Ok(found
+        .into_values()
+        .filter(|identity| identity.usable.is_err())
+        .collect())
 }
 
 /// Takes tables out of a publication of ours, because publishing them has begun to break the application.

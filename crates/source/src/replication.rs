@@ -198,9 +198,11 @@ impl ReplicationClient {
         }
         client.wire.set_during("a replication command ran");
         let version = client.value("SHOW server_version_num").await?;
-        client.server_version = version
-            .parse()
-            .map_err(|_| client.wire.protocol(format!("server_version_num `{version}`")))?;
+        client.server_version = version.parse().map_err(|_| {
+            client
+                .wire
+                .protocol(format!("server_version_num `{version}`"))
+        })?;
         if client.server_version >= 170_000 {
             client.query(SETTINGS_BY_VERSION).await?;
         }
@@ -283,8 +285,15 @@ impl ReplicationClient {
     /// When the connection breaks.
     pub async fn identify_system(&mut self) -> Result<SystemIdentity, SourceError> {
         let rows = self.query("IDENTIFY_SYSTEM").await?;
-        let Some([Some(system_id), Some(timeline), Some(flushed), Some(database), ..]) =
-            rows.first().map(Vec::as_slice)
+        let Some(
+            [
+                Some(system_id),
+                Some(timeline),
+                Some(flushed),
+                Some(database),
+                ..,
+            ],
+        ) = rows.first().map(Vec::as_slice)
         else {
             return Err(self.wire.protocol("an incomplete IDENTIFY_SYSTEM"));
         };
@@ -320,12 +329,10 @@ impl ReplicationClient {
         }
         let rows = self.query(&format!("TIMELINE_HISTORY {timeline}")).await?;
         match rows.first().map(Vec::as_slice) {
-            Some([_, Some(content), ..]) => {
-                parse_timeline_history(content).ok_or_else(|| {
-                    self.wire
-                        .protocol(format!("an unreadable history of timeline {timeline}"))
-                })
-            }
+            Some([_, Some(content), ..]) => parse_timeline_history(content).ok_or_else(|| {
+                self.wire
+                    .protocol(format!("an unreadable history of timeline {timeline}"))
+            }),
             _ => Err(self.wire.protocol("no TIMELINE_HISTORY")),
         }
     }
@@ -362,7 +369,9 @@ impl ReplicationClient {
                 )
             }
             SlotKind::TemporaryWithSnapshot => {
-                format!("CREATE_REPLICATION_SLOT {quoted} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT")
+                format!(
+                    "CREATE_REPLICATION_SLOT {quoted} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
+                )
             }
         };
         self.query(&format!("SET lock_timeout = {}", wait_max.as_millis()))
@@ -537,12 +546,7 @@ struct SlotRow {
     confirmed: Option<Lsn>,
 }
 
-fn start_statement(
-    slot: &str,
-    from: Lsn,
-    publication: &str,
-    options: &StreamOptions,
-) -> String {
+fn start_statement(slot: &str, from: Lsn, publication: &str, options: &StreamOptions) -> String {
     // A list of identifiers inside a literal: quoted twice.
     let publications = escape_identifier(publication);
     let mut statement = format!(
@@ -631,9 +635,8 @@ mod tests {
             messages: true,
             binary: false,
         };
-        assert!(
-            start_statement("s", Lsn(0), "p", &options)
-                .ends_with("(proto_version '4', publication_names '\"p\"', streaming 'parallel', messages 'true')")
-        );
+        assert!(start_statement("s", Lsn(0), "p", &options).ends_with(
+            "(proto_version '4', publication_names '\"p\"', streaming 'parallel', messages 'true')"
+        ));
     }
 }

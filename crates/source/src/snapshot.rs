@@ -261,7 +261,9 @@ impl SnapshotReader {
 
 fn copy_error(error: tokio_postgres::Error, table: &str) -> SourceError {
     match SourceError::from(error) {
-        SourceError::Server(error) if matches!(error.code.as_str(), "42P01" | "3F000" | "42703") => {
+        SourceError::Server(error)
+            if matches!(error.code.as_str(), "42P01" | "3F000" | "42703") =>
+        {
             SourceError::TableGone {
                 table: table.to_owned(),
             }

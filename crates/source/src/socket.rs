@@ -158,9 +158,7 @@ impl Socket {
             .map_err(unreachable)?;
         match attempt.tls {
             TlsUse::Never => Ok(Socket::Tcp(stream)),
-            TlsUse::IfOffered | TlsUse::Always => {
-                Socket::secure(config, attempt, stream).await
-            }
+            TlsUse::IfOffered | TlsUse::Always => Socket::secure(config, attempt, stream).await,
         }
     }
 

@@ -12,7 +12,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{ChannelBinding as ChannelBindingUse, SslMode as DriverSslMode, SslNegotiation};
+use tokio_postgres::config::{
+    ChannelBinding as ChannelBindingUse, SslMode as DriverSslMode, SslNegotiation,
+};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{CancelToken, Client};
 
@@ -40,8 +42,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// For the settings that older servers do not know: they cannot be asked for at start-up.
-pub(crate) const SETTINGS_BY_VERSION: &str =
-    "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
+pub(crate) const SETTINGS_BY_VERSION: &str = "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
 
 /// The start-up `options`: the user's own, then those that must hold.
 pub(crate) fn options(config: &SourceConfig, further: &[(&str, &str)]) -> String {
@@ -203,7 +204,10 @@ pub async fn cancel(config: &SourceConfig, token: &CancelToken) -> Result<(), So
         let Some(attempt) = attempts.next() else {
             return Err(attempts.into_error());
         };
-        match attempts.within(&attempt, Socket::open(config, &attempt)).await {
+        match attempts
+            .within(&attempt, Socket::open(config, &attempt))
+            .await
+        {
             Ok(socket) => break socket,
             Err(error) => attempts.failed(&attempt, error),
         }

@@ -196,9 +196,7 @@ impl ReplicationStream {
                 | Message::ParameterStatus(_)
                 | Message::NotificationResponse(_),
             ) => Ok(None),
-            Frame::Message(_) | Frame::CopyBoth => {
-                Err(self.wire.protocol("an unexpected message"))
-            }
+            Frame::Message(_) | Frame::CopyBoth => Err(self.wire.protocol("an unexpected message")),
         }
     }
 

@@ -43,7 +43,9 @@ pub enum TlsError {
     #[error("the TLS configuration is not usable: {0}")]
     Configuration(#[from] rustls::Error),
     /// The handshake failed: most often the certificate is not trusted.
-    #[error("the handshake failed: {0}\n  hint: if the certificate's authority is not a public one, name its file with sslrootcert")]
+    #[error(
+        "the handshake failed: {0}\n  hint: if the certificate's authority is not a public one, name its file with sslrootcert"
+    )]
     Handshake(#[source] io::Error),
 }
 
@@ -67,7 +69,9 @@ pub fn connector(config: &SourceConfig) -> Result<Option<TlsConnector>, TlsError
         Trust::AuthorityAndName => {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots(config)?), provider.clone())
                 .build()
-                .map_err(|error| TlsError::Configuration(rustls::Error::General(error.to_string())))?
+                .map_err(|error| {
+                    TlsError::Configuration(rustls::Error::General(error.to_string()))
+                })?
         }
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -75,7 +79,9 @@ pub fn connector(config: &SourceConfig) -> Result<Option<TlsConnector>, TlsError
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let client = match &config.ssl_client {
-        Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
+        Some((cert, key)) => {
+            builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?
+        }
         None => builder.with_no_client_auth(),
     };
     Ok(Some(TlsConnector::from(Arc::new(client))))
@@ -330,7 +336,10 @@ mod tests {
 
     #[test]
     fn a_long_length_is_read_and_a_lying_one_is_not() {
-        assert_eq!(der(&[0x04, 0x81, 0x02, 7, 8, 9]), Some((4, &[7, 8][..], &[9][..])));
+        assert_eq!(
+            der(&[0x04, 0x81, 0x02, 7, 8, 9]),
+            Some((4, &[7, 8][..], &[9][..]))
+        );
         assert_eq!(der(&[0x04, 0x05, 1]), None);
         assert_eq!(der(&[0x04, 0x80]), None);
         assert_eq!(der(&[0x04, 0x85, 1, 1, 1, 1, 1]), None);

@@ -120,7 +120,9 @@ fn facts(provider: &str, collate: &str, ctype: &str, locale: Option<&str>) -> (b
     match provider {
         // libc: Postgres itself handles C and POSIX; C.UTF-8 is code point order, which is that of UTF-8's bytes.
         "c" => (
-            plain(collate) || collate.eq_ignore_ascii_case("C.UTF-8") || collate.eq_ignore_ascii_case("C.UTF8"),
+            plain(collate)
+                || collate.eq_ignore_ascii_case("C.UTF-8")
+                || collate.eq_ignore_ascii_case("C.UTF8"),
             plain(ctype),
         ),
         // The builtin provider (17) orders by code point whatever the locale.

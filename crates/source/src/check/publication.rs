@@ -28,14 +28,15 @@ pub(super) async fn publication(
     // What cannot be published is reported with the tables; it is not part of any SQL here.
     let bad_root = |root: &u32| {
         leaves.iter().any(|(leaf, of)| {
-            of == root && identities_needed.get(leaf).is_some_and(|i| i.usable.is_err())
+            of == root
+                && identities_needed
+                    .get(leaf)
+                    .is_some_and(|i| i.usable.is_err())
         })
     };
     let wanted: BTreeMap<u32, String> = identities_needed
         .iter()
-        .filter(|(oid, identity)| {
-            tables.contains(oid) && identity.usable.is_ok() && !bad_root(oid)
-        })
+        .filter(|(oid, identity)| tables.contains(oid) && identity.usable.is_ok() && !bad_root(oid))
         .map(|(oid, identity)| (*oid, identity.name.clone()))
         .collect();
     let rooted: Vec<u32> = leaves.values().copied().collect();

@@ -43,7 +43,9 @@ pub(super) async fn tables(
             ("r" | "p", "p") => None,
             ("r" | "p", "u") => Some((
                 "it is unlogged: its changes are not in the WAL",
-                Some(format!("ALTER TABLE {table} SET LOGGED; -- rewrites it under an exclusive lock")),
+                Some(format!(
+                    "ALTER TABLE {table} SET LOGGED; -- rewrites it under an exclusive lock"
+                )),
             )),
             ("r" | "p", _) => Some(("it is temporary: its changes are not in the WAL", None)),
             ("f", _) => Some(("it is a foreign table: its changes happen elsewhere", None)),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parse::Parameters;
-use super::{ChannelBindingMode, ConfigError, Host, RootCertificates, Secret, SourceConfig, SslMode};
+use super::{
+    ChannelBindingMode, ConfigError, Host, RootCertificates, Secret, SourceConfig, SslMode,
+};
 
 /// Without one in the connection string; libpq would wait for ever.
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);

@@ -91,7 +91,11 @@ fn url(rest: &str) -> Result<Parameters, ConfigError> {
     if let Some(database) = database.filter(|name| !name.is_empty()) {
         out.insert("dbname".to_owned(), decode(database)?);
     }
-    for pair in query.unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
+    for pair in query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|p| !p.is_empty())
+    {
         let (name, value) = pair
             .split_once('=')
             .ok_or_else(|| malformed("a parameter behind `?` has no `=`"))?;

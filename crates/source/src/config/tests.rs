@@ -39,7 +39,10 @@ fn both_forms_mean_the_same() {
 #[test]
 fn the_database_defaults_to_the_user_and_the_port_to_5432() {
     let config = parse("postgres://u@h");
-    assert_eq!((config.database.as_str(), config.hosts[0].port), ("u", 5432));
+    assert_eq!(
+        (config.database.as_str(), config.hosts[0].port),
+        ("u", 5432)
+    );
     assert_eq!(config.application_name, "readside");
 }
 

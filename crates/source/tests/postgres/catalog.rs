@@ -46,7 +46,13 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
     sorted.sort();
     assert_eq!(
         sorted,
-        ["public.by_index", "public.full_identity", "shop.customers", "shop.events", "shop.orders"]
+        [
+            "public.by_index",
+            "public.full_identity",
+            "shop.customers",
+            "shop.events",
+            "shop.orders"
+        ]
     );
     let table = |name: &str| catalog.tables.values().find(|t| t.name == name).unwrap();
 
@@ -57,38 +63,99 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
     let nick = &customers.columns[2];
     ensure!(nick.bytewise && nick.ctype_is_c && nick.collation.as_deref() == Some("C"));
     ensure!(customers.columns[0].bytewise && customers.columns[0].deterministic);
-    ensure!(matches!(&customers.columns[4].ty, Type::Record(r) if r.fields.len() == 2 && r.fields[1].1 == Type::Varchar));
+    ensure!(
+        matches!(&customers.columns[4].ty, Type::Record(r) if r.fields.len() == 2 && r.fields[1].1 == Type::Varchar)
+    );
 
     let orders = table("orders");
     let columns: Vec<&str> = orders.columns.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(columns, ["id", "customer_id", "status", "total", "tags", "double", "place", "code"]);
+    assert_eq!(
+        columns,
+        [
+            "id",
+            "customer_id",
+            "status",
+            "total",
+            "tags",
+            "double",
+            "place",
+            "code"
+        ]
+    );
     assert_eq!(orders.identity, [0]);
     assert_eq!(orders.replica_identity, ReplicaIdentity::PrimaryKey);
-    let unique: Vec<_> = orders.unique.iter().map(|u| (u.name.as_str(), u.columns.clone(), u.primary, u.nulls_not_distinct)).collect();
-    assert_eq!(unique, [("o_pk", vec![0], true, false), ("pair", vec![7, 0], false, true)]);
+    let unique: Vec<_> = orders
+        .unique
+        .iter()
+        .map(|u| {
+            (
+                u.name.as_str(),
+                u.columns.clone(),
+                u.primary,
+                u.nulls_not_distinct,
+            )
+        })
+        .collect();
+    assert_eq!(
+        unique,
+        [
+            ("o_pk", vec![0], true, false),
+            ("pair", vec![7, 0], false, true)
+        ]
+    );
     assert_eq!(orders.foreign_keys, [(vec![1], customers.oid, vec![0])]);
-    ensure!(matches!(&orders.columns[2].ty, Type::Enum(e) if e.name == "shop.status"
-        && e.labels.iter().map(|l| &**l).collect::<Vec<_>>() == ["draft", "new", "paid"]));
-    ensure!(matches!(&orders.columns[3].ty, Type::Domain(d) if d.base == Type::Numeric && d.name == "shop.price" && d.typmod == ((12 << 16) | 2) + 4));
+    ensure!(
+        matches!(&orders.columns[2].ty, Type::Enum(e) if e.name == "shop.status"
+        && e.labels.iter().map(|l| &**l).collect::<Vec<_>>() == ["draft", "new", "paid"])
+    );
+    ensure!(
+        matches!(&orders.columns[3].ty, Type::Domain(d) if d.base == Type::Numeric && d.name == "shop.price" && d.typmod == ((12 << 16) | 2) + 4)
+    );
     ensure!(matches!(&orders.columns[4].ty, Type::Array(element) if **element == Type::Text));
     let generated = orders.columns[5].generated.as_ref().unwrap();
-    ensure!(generated.stored && generated.expression.contains("* "), "{generated:?}");
+    ensure!(
+        generated.stored && generated.expression.contains("* "),
+        "{generated:?}"
+    );
     ensure!(matches!(&orders.columns[6].ty, Type::Other(o) if o.name == "point"));
-    assert_eq!((&orders.columns[7].ty, orders.columns[7].typmod), (&Type::Bpchar, 7));
+    assert_eq!(
+        (&orders.columns[7].ty, orders.columns[7].typmod),
+        (&Type::Bpchar, 7)
+    );
 
     let events = table("events");
     assert_eq!(events.kind, RelationKind::Partitioned);
-    let mut leaves = vec![oid(&client, "shop.events_1").await?, oid(&client, "shop.events_2a").await?];
+    let mut leaves = vec![
+        oid(&client, "shop.events_1").await?,
+        oid(&client, "shop.events_2a").await?,
+    ];
     leaves.sort_unstable();
     assert_eq!(events.leaves, leaves);
-    assert_eq!((events.replica_identity, events.identity.as_slice()), (ReplicaIdentity::PrimaryKey, &[0, 1][..]));
-    client.batch_execute("ALTER TABLE shop.events_2a REPLICA IDENTITY NOTHING").await?;
+    assert_eq!(
+        (events.replica_identity, events.identity.as_slice()),
+        (ReplicaIdentity::PrimaryKey, &[0, 1][..])
+    );
+    client
+        .batch_execute("ALTER TABLE shop.events_2a REPLICA IDENTITY NOTHING")
+        .await?;
     let again = load_catalog(&client).await?;
-    assert_eq!(again.tables[&events.oid].replica_identity, ReplicaIdentity::Missing);
+    assert_eq!(
+        again.tables[&events.oid].replica_identity,
+        ReplicaIdentity::Missing
+    );
 
-    assert_eq!(table("full_identity").replica_identity, ReplicaIdentity::Full);
+    assert_eq!(
+        table("full_identity").replica_identity,
+        ReplicaIdentity::Full
+    );
     ensure!(table("full_identity").identity.is_empty());
-    assert_eq!((table("by_index").replica_identity, table("by_index").identity.as_slice()), (ReplicaIdentity::Index, &[0][..]));
+    assert_eq!(
+        (
+            table("by_index").replica_identity,
+            table("by_index").identity.as_slice()
+        ),
+        (ReplicaIdentity::Index, &[0][..])
+    );
 
     ensure!(catalog.views[&("shop".to_owned(), "paid".to_owned())].contains("SELECT"));
     let kinds: Vec<&str> = catalog
@@ -109,7 +176,9 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
 async fn text_order_is_called_bytewise_only_where_it_is() -> Result<()> {
     let (postgres, _config, admin) = server(&[]).await?;
     admin
-        .batch_execute("CREATE DATABASE of_icu TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+        .batch_execute(
+            "CREATE DATABASE of_icu TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+        )
         .await?;
     admin
         .batch_execute("CREATE DATABASE of_c TEMPLATE template0 LOCALE 'C'")
@@ -125,7 +194,10 @@ async fn text_order_is_called_bytewise_only_where_it_is() -> Result<()> {
             .await?;
         let catalog = load_catalog(&client).await?;
         assert_eq!(
-            (catalog.default_collation_is_bytewise, catalog.default_ctype_is_c),
+            (
+                catalog.default_collation_is_bytewise,
+                catalog.default_ctype_is_c
+            ),
             (bytewise, ctype),
             "{database}"
         );

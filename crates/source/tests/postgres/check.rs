@@ -13,13 +13,21 @@ fn errors(findings: &[Finding]) -> Vec<&Finding> {
 #[tokio::test]
 async fn a_source_that_is_ready_has_no_errors() -> Result<()> {
     let (_postgres, _config, client) = server(&[]).await?;
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY)")
+        .await?;
     let t = oid(&client, "t").await?;
     let findings = check(&client, &[t], "readside", "readside").await?;
     assert_eq!(errors(&findings), Vec::<&Finding>::new());
-    ensure!(findings.iter().all(|f| f.severity == Severity::Note), "{findings:?}");
+    ensure!(
+        findings.iter().all(|f| f.severity == Severity::Note),
+        "{findings:?}"
+    );
     ensure_publication(&client, "readside", &[t]).await?;
-    assert_eq!(errors(&check(&client, &[t], "readside", "readside").await?).len(), 0);
+    assert_eq!(
+        errors(&check(&client, &[t], "readside", "readside").await?).len(),
+        0
+    );
     Ok(())
 }
 
@@ -65,12 +73,19 @@ async fn everything_that_is_wrong_is_found_at_once_and_its_sql_mends_it() -> Res
     }
     // What is printed can be run, and what it can mend is mended.
     for finding in &findings {
-        let Some(sql) = finding.remedy_sql.as_deref().filter(|sql| !sql.contains("/*") && !sql.contains("pg_drop")) else {
+        let Some(sql) = finding
+            .remedy_sql
+            .as_deref()
+            .filter(|sql| !sql.contains("/*") && !sql.contains("pg_drop"))
+        else {
             continue;
         };
         if let Err(error) = client.batch_execute(sql).await {
             // The first of two remedies may have done the second's work.
-            ensure!(error.code().is_some_and(|c| c.code() == "42704"), "{sql}: {error}");
+            ensure!(
+                error.code().is_some_and(|c| c.code() == "42704"),
+                "{sql}: {error}"
+            );
         }
     }
     let client_keyed = "ALTER TABLE shop.keyless ADD PRIMARY KEY (id)";
@@ -82,7 +97,9 @@ async fn everything_that_is_wrong_is_found_at_once_and_its_sql_mends_it() -> Res
     // The publication is the owner's: with the tables now fit, its SQL is printed once more, and then all is well.
     ensure!(left.len() <= 1, "{left:#?}");
     for finding in errors(&findings) {
-        client.batch_execute(finding.remedy_sql.as_deref().unwrap()).await?;
+        client
+            .batch_execute(finding.remedy_sql.as_deref().unwrap())
+            .await?;
     }
     let findings = check(&reader, &kept, "readside", "readside").await?;
     let left: Vec<String> = errors(&findings).iter().map(|f| f.to_string()).collect();
@@ -92,12 +109,21 @@ async fn everything_that_is_wrong_is_found_at_once_and_its_sql_mends_it() -> Res
 
 #[tokio::test]
 async fn a_server_without_a_logical_wal_or_free_slots_is_named() -> Result<()> {
-    let (_postgres, _config, client) =
-        server(&[("wal_level", "replica"), ("max_replication_slots", "1"), ("max_wal_senders", "1")]).await?;
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+    let (_postgres, _config, client) = server(&[
+        ("wal_level", "replica"),
+        ("max_replication_slots", "1"),
+        ("max_wal_senders", "1"),
+    ])
+    .await?;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY)")
+        .await?;
     let t = oid(&client, "t").await?;
     let findings = check(&client, &[t], "readside", "readside").await?;
     let what: Vec<&str> = errors(&findings).iter().map(|f| f.what.as_str()).collect();
-    assert_eq!(what, ["wal_level", "max_replication_slots", "max_wal_senders"]);
+    assert_eq!(
+        what,
+        ["wal_level", "max_replication_slots", "max_wal_senders"]
+    );
     Ok(())
 }

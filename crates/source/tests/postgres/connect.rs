@@ -3,9 +3,8 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use readside_source::{
-    Remedy, ReplicationClient, Secret, SourceConfig, SourceError, connect_sql,
+    Remedy, ReplicationClient, Secret, SourceConfig, SourceError, SqlClient, connect_sql,
 };
-use readside_tests::postgres::Postgres;
 
 use crate::support::server;
 
@@ -19,8 +18,7 @@ async fn both(config: &SourceConfig) -> Result<bool, SourceError> {
 }
 
 /// Replaces pg_hba.conf, and reloads it.
-async fn hba(postgres: &Postgres, lines: &str) -> Result<()> {
-    let admin = postgres.admin_client().await?;
+async fn hba(admin: &SqlClient, lines: &str) -> Result<()> {
     let path: String = admin
         .query_one("SELECT current_setting('hba_file')", &[])
         .await?
@@ -34,7 +32,7 @@ async fn hba(postgres: &Postgres, lines: &str) -> Result<()> {
 
 #[tokio::test]
 async fn every_password_method_lets_the_right_password_in_and_no_other() -> Result<()> {
-    let (postgres, admin, client) = server(&[]).await?;
+    let (_postgres, admin, client) = server(&[]).await?;
     client
         .batch_execute(
             "SET password_encryption = 'md5'; CREATE ROLE of_md5 LOGIN REPLICATION PASSWORD 'pass'; \
@@ -43,7 +41,7 @@ async fn every_password_method_lets_the_right_password_in_and_no_other() -> Resu
         )
         .await?;
     hba(
-        &postgres,
+        &client,
         "host all of_md5 all md5\nhost all of_scram all scram-sha-256\nhost all of_clear all password\nhost all postgres all trust\n",
     )
     .await?;
@@ -131,31 +129,74 @@ async fn values_print_the_same_whatever_the_database_says() -> Result<()> {
         )
         .await?;
     let text: String = row.get(0);
-    assert_eq!(text.trim_end(), "2020-01-01 00:00:00+00 1 day 00:00:02 \\x6162 0.3 0 readside");
+    assert_eq!(
+        text.trim_end(),
+        "2020-01-01 00:00:00+00 1 day 00:00:02 \\x6162 0.3 0 readside"
+    );
     Ok(())
 }
 
 /// An authority, and a certificate of `localhost` signed by it.
 fn certificates(dir: &Path) -> Result<()> {
     let openssl = |args: &[&str]| -> Result<()> {
-        let done = Command::new("openssl").args(args).current_dir(dir).output()?;
-        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let done = Command::new("openssl")
+            .args(args)
+            .current_dir(dir)
+            .output()?;
+        ensure!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         Ok(())
     };
     for name in ["ca", "other"] {
         openssl(&[
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority",
-            "-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt"),
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=authority",
+            "-keyout",
+            &format!("{name}.key"),
+            "-out",
+            &format!("{name}.crt"),
         ])?;
     }
     openssl(&[
-        "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key",
-        "-out", "server.csr",
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.csr",
     ])?;
     std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\n")?;
     openssl(&[
-        "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-        "-days", "2", "-sha384", "-extfile", "ext", "-out", "server.crt",
+        "x509",
+        "-req",
+        "-in",
+        "server.csr",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-sha384",
+        "-extfile",
+        "ext",
+        "-out",
+        "server.crt",
     ])
 }
 
@@ -181,7 +222,7 @@ async fn tls_is_checked_exactly_as_far_as_the_mode_says() -> Result<()> {
     }
     client.batch_execute("ALTER SYSTEM SET ssl = on").await?;
     hba(
-        &postgres,
+        &client,
         "hostssl all all all scram-sha-256\nhostnossl all postgres all reject\n",
     )
     .await?;
@@ -195,41 +236,73 @@ async fn tls_is_checked_exactly_as_far_as_the_mode_says() -> Result<()> {
     let (ca, other) = (file("ca.crt"), file("other.crt"));
     // `allow` is refused without TLS and comes back with it; `prefer` takes it at once.
     for mode in ["allow", "prefer", "require"] {
-        ensure!(both(&url("localhost", &format!("sslmode={mode}"))?).await?, "{mode}");
+        ensure!(
+            both(&url("localhost", &format!("sslmode={mode}"))?).await?,
+            "{mode}"
+        );
     }
     let good = [
         ("localhost", format!("sslmode=verify-full&sslrootcert={ca}")),
         ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ca}")),
         ("127.0.0.1", format!("sslmode=require&sslrootcert={ca}")),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={ca}&hostaddr=127.0.0.1")),
+        (
+            "localhost",
+            format!("sslmode=verify-full&sslrootcert={ca}&hostaddr=127.0.0.1"),
+        ),
     ];
     for (host, rest) in good {
         ensure!(both(&url(host, &rest)?).await?, "{host} {rest}");
     }
     let bad = [
         ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ca}")),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={other}")),
-        ("localhost", format!("sslmode=verify-ca&sslrootcert={other}")),
+        (
+            "localhost",
+            format!("sslmode=verify-full&sslrootcert={other}"),
+        ),
+        (
+            "localhost",
+            format!("sslmode=verify-ca&sslrootcert={other}"),
+        ),
         ("localhost", format!("sslmode=require&sslrootcert={other}")),
-        ("localhost", "sslmode=verify-full&sslrootcert=system".to_owned()),
-        ("localhost", format!("sslmode=verify-ca&sslrootcert={}", file("missing"))),
+        (
+            "localhost",
+            "sslmode=verify-full&sslrootcert=system".to_owned(),
+        ),
+        (
+            "localhost",
+            format!("sslmode=verify-ca&sslrootcert={}", file("missing")),
+        ),
     ];
     for (host, rest) in bad {
         for error in [
             connect_sql(&url(host, &rest)?).await.unwrap_err(),
-            ReplicationClient::connect(&url(host, &rest)?).await.unwrap_err(),
+            ReplicationClient::connect(&url(host, &rest)?)
+                .await
+                .unwrap_err(),
         ] {
-            ensure!(matches!(error, SourceError::Tls { .. }), "{host} {rest}: {error}");
+            ensure!(
+                matches!(error, SourceError::Tls { .. }),
+                "{host} {rest}: {error}"
+            );
         }
     }
-    let error = connect_sql(&url("localhost", "sslmode=disable")?).await.unwrap_err();
+    let error = connect_sql(&url("localhost", "sslmode=disable")?)
+        .await
+        .unwrap_err();
     ensure!(matches!(error, SourceError::Auth { .. }), "{error}");
 
     // Bound to the TLS session by a certificate that was signed with SHA-384; without TLS there is nothing to bind to.
     let bound = url("localhost", "sslmode=require&channel_binding=require")?;
     ensure!(both(&bound).await?);
-    ensure!(both(&url("localhost", "sslmode=require&channel_binding=disable")?).await?);
-    hba(&postgres, "host all all all scram-sha-256\n").await?;
+    ensure!(
+        both(&url(
+            "localhost",
+            "sslmode=require&channel_binding=disable"
+        )?)
+        .await?
+    );
+    let over_tls = connect_sql(&bound).await?;
+    hba(&over_tls, "host all all all scram-sha-256\n").await?;
     let unbound = url("localhost", "sslmode=disable&channel_binding=require")?;
     for error in [
         connect_sql(&unbound).await.unwrap_err(),
@@ -239,7 +312,10 @@ async fn tls_is_checked_exactly_as_far_as_the_mode_says() -> Result<()> {
     }
     let admin_tls = connect_sql(&url("localhost", "sslmode=require")?).await?;
     let row = admin_tls
-        .query_one("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[])
+        .query_one(
+            "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+            &[],
+        )
         .await?;
     ensure!(row.get::<_, bool>(0) && row.get::<_, String>(1) == "TLSv1.3");
     drop(admin);

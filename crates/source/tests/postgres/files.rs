@@ -11,9 +11,12 @@ use crate::support::{WAIT, oid, server};
 
 /// Runs a file of `sql/` as its head says.
 fn psql(postgres: &Postgres, file: &str, variables: &[&str]) -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../sql")
+        .join(file);
     let mut psql = Command::new("psql");
-    psql.arg(postgres.url()).args(["-X", "-v", "ON_ERROR_STOP=1"]);
+    psql.arg(postgres.url())
+        .args(["-X", "-v", "ON_ERROR_STOP=1"]);
     for variable in variables {
         psql.args(["-v", variable]);
     }
@@ -36,20 +39,31 @@ async fn the_role_that_the_sql_makes_can_do_all_that_is_needed_and_no_more() -> 
         psql(&postgres, "role.sql", &["schema=shop"])?;
     }
     client
-        .batch_execute("ALTER ROLE readside PASSWORD 'p'; CREATE TABLE shop.later (id int PRIMARY KEY)")
+        .batch_execute(
+            "ALTER ROLE readside PASSWORD 'p'; CREATE TABLE shop.later (id int PRIMARY KEY)",
+        )
         .await?;
-    let tables = [oid(&client, "shop.t").await?, oid(&client, "shop.later").await?];
+    let tables = [
+        oid(&client, "shop.t").await?,
+        oid(&client, "shop.later").await?,
+    ];
     ensure_publication(&client, "readside", &tables).await?;
     let mut config = config.with_password(Secret::new("p"));
     config.user = "readside".to_owned();
     let reader = connect_sql(&config).await?;
     let findings = check(&reader, &tables, "readside", "readside").await?;
-    ensure!(findings.iter().all(|f| f.severity == Severity::Note), "{findings:#?}");
+    ensure!(
+        findings.iter().all(|f| f.severity == Severity::Note),
+        "{findings:#?}"
+    );
     let snapshot = ExportedSnapshot::export(&config, WAIT).await?;
     let copy = SnapshotReader::import(&config, &snapshot.name).await?;
     let mut rows = copy.copy_table(tables[1], &["id".to_owned()], None).await?;
     ensure!(rows.next_batch(10, 1000).await?.is_none());
-    let error = reader.batch_execute("DELETE FROM shop.t").await.unwrap_err();
+    let error = reader
+        .batch_execute("DELETE FROM shop.t")
+        .await
+        .unwrap_err();
     ensure!(error.code().is_some_and(|code| code.code() == "42501"));
     Ok(())
 }

@@ -80,11 +80,14 @@ async fn a_copy_at_x_and_the_stream_from_x_make_the_table_while_writers_write() 
             // Only the last trial reads the stream, which holds everything since the slot was made.
             continue;
         }
-        client.batch_execute("INSERT INTO t VALUES (-1, -1)").await?;
+        client
+            .batch_execute("INSERT INTO t VALUES (-1, -1)")
+            .await?;
         let mut decoder = Decoder::new();
         let mut applies = false;
         'read: loop {
-            let Event::XLogData { data, .. } = tokio::time::timeout(WAIT, stream.next()).await?? else {
+            let Event::XLogData { data, .. } = tokio::time::timeout(WAIT, stream.next()).await??
+            else {
                 continue;
             };
             let text = |tuple: &readside_pgoutput::TupleData| -> Vec<String> {
@@ -103,22 +106,34 @@ async fn a_copy_at_x_and_the_stream_from_x_make_the_table_while_writers_write() 
                     if row[0] == "-1" {
                         break 'read;
                     }
-                    ensure!(state.insert(row[0].clone(), row[1].clone()).is_none(), "a row was there twice");
+                    ensure!(
+                        state.insert(row[0].clone(), row[1].clone()).is_none(),
+                        "a row was there twice"
+                    );
                 }
                 Message::Update(update) if applies => {
                     let row = text(&update.new);
                     ensure!(update.old.is_none());
-                    ensure!(state.insert(row[0].clone(), row[1].clone()).is_some(), "an updated row was missing");
+                    ensure!(
+                        state.insert(row[0].clone(), row[1].clone()).is_some(),
+                        "an updated row was missing"
+                    );
                 }
                 Message::Delete(delete) if applies => {
                     ensure!(delete.old.kind == OldKind::Key);
-                    ensure!(state.remove(&text(&delete.old.tuple)[0]).is_some(), "a deleted row was missing");
+                    ensure!(
+                        state.remove(&text(&delete.old.tuple)[0]).is_some(),
+                        "a deleted row was missing"
+                    );
                 }
                 _ => {}
             }
         }
         let mut truth = BTreeMap::new();
-        for row in client.query("SELECT id::text, v::text FROM t WHERE id > 0", &[]).await? {
+        for row in client
+            .query("SELECT id::text, v::text FROM t WHERE id > 0", &[])
+            .await?
+        {
             truth.insert(row.get(0), row.get(1));
         }
         assert_eq!(state, truth);
@@ -149,8 +164,14 @@ async fn several_readers_share_a_snapshot_and_page_ranges_are_the_whole_table() 
     ensure!(pages > 4);
     let columns = ["Id", "t", "n", "b"];
     let (low, high) = (
-        PageRange { from: 0, to: Some(pages / 2) },
-        PageRange { from: pages / 2, to: None },
+        PageRange {
+            from: 0,
+            to: Some(pages / 2),
+        },
+        PageRange {
+            from: pages / 2,
+            to: None,
+        },
     );
     let (low, high) = tokio::join!(
         copy(&first, table, &columns, Some(low)),
@@ -183,7 +204,9 @@ async fn a_copy_after_a_rewrite_is_empty_and_the_fingerprints_say_so() -> Result
     let (client, before) = print(client).await?;
     let snapshot = ExportedSnapshot::export(&config, WAIT).await?;
     let reader = SnapshotReader::import(&config, &snapshot.name).await?;
-    client.batch_execute("ALTER TABLE t ALTER v TYPE bigint USING v + 1").await?;
+    client
+        .batch_execute("ALTER TABLE t ALTER v TYPE bigint USING v + 1")
+        .await?;
     assert_eq!(copy(&reader, table, &["id", "v"], None).await?.len(), 0);
     drop(reader);
     let (client, after) = print(client).await?;
@@ -194,7 +217,9 @@ async fn a_copy_after_a_rewrite_is_empty_and_the_fingerprints_say_so() -> Result
     let (client, vacuumed) = print(client).await?;
     assert_eq!(after.change(&vacuumed), TableChange::None);
     ensure!(!after.copy_is_sound(&vacuumed));
-    client.batch_execute("ALTER TABLE t ADD c text DEFAULT 'x'").await?;
+    client
+        .batch_execute("ALTER TABLE t ADD c text DEFAULT 'x'")
+        .await?;
     let (client, added) = print(client).await?;
     assert_eq!(vacuumed.change(&added), TableChange::Columns);
     assert_eq!(added.attributes[2].missing.as_deref(), Some("{x}"));
@@ -217,10 +242,14 @@ async fn row_security_is_an_error_and_never_an_empty_copy() -> Result<()> {
     config.user = "reader".to_owned();
     let snapshot = ExportedSnapshot::export(&config, WAIT).await?;
     let reader = SnapshotReader::import(&config, &snapshot.name).await?;
-    let error = copy(&reader, oid(&client, "t").await?, &["id"], None).await.unwrap_err();
+    let error = copy(&reader, oid(&client, "t").await?, &["id"], None)
+        .await
+        .unwrap_err();
     ensure!(matches!(error, SourceError::RowSecurity(_)), "{error}");
     let reader = SnapshotReader::import(&config, &snapshot.name).await?;
-    let error = copy(&reader, oid(&client, "hidden").await?, &["id"], None).await.unwrap_err();
+    let error = copy(&reader, oid(&client, "hidden").await?, &["id"], None)
+        .await
+        .unwrap_err();
     ensure!(matches!(error, SourceError::Privilege(_)), "{error}");
     let reader = SnapshotReader::import(&config, &snapshot.name).await?;
     let error = copy(&reader, 1, &["id"], None).await.unwrap_err();
@@ -228,7 +257,9 @@ async fn row_security_is_an_error_and_never_an_empty_copy() -> Result<()> {
     snapshot.release();
     drop(reader);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let error = SnapshotReader::import(&config, "00000003-00000002-1").await.unwrap_err();
+    let error = SnapshotReader::import(&config, "00000003-00000002-1")
+        .await
+        .unwrap_err();
     ensure!(matches!(error, SourceError::SnapshotGone { .. }), "{error}");
     Ok(())
 }
@@ -236,11 +267,17 @@ async fn row_security_is_an_error_and_never_an_empty_copy() -> Result<()> {
 #[tokio::test]
 async fn a_snapshot_waits_for_open_transactions_only_so_long() -> Result<()> {
     let (postgres, config, client) = server(&[]).await?;
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY)")
+        .await?;
     let writer = postgres.admin_client().await?;
-    writer.batch_execute("BEGIN; INSERT INTO t VALUES (1)").await?;
+    writer
+        .batch_execute("BEGIN; INSERT INTO t VALUES (1)")
+        .await?;
     let began = Instant::now();
-    let error = ExportedSnapshot::export(&config, Duration::from_millis(300)).await.unwrap_err();
+    let error = ExportedSnapshot::export(&config, Duration::from_millis(300))
+        .await
+        .unwrap_err();
     ensure!(matches!(error, SourceError::LockTimeout(_)), "{error}");
     ensure!(began.elapsed() < Duration::from_secs(5));
     writer.batch_execute("COMMIT").await?;
@@ -261,7 +298,8 @@ async fn an_application_that_waits_for_a_copy_is_seen_and_set_free() -> Result<(
     let mut rows = reader.copy_table(table, &names(&["id", "v"]), None).await?;
     rows.next_batch(1, 1).await?;
     let application = postgres.admin_client().await?;
-    let alter = tokio::spawn(async move { application.batch_execute("ALTER TABLE t ADD w int").await });
+    let alter =
+        tokio::spawn(async move { application.batch_execute("ALTER TABLE t ADD w int").await });
     let watcher = connect_sql(&config).await?;
     let deadline = Instant::now() + WAIT;
     let blocked = loop {

@@ -22,7 +22,9 @@ pub(crate) fn version() -> u32 {
 }
 
 /// A server with `logical_decoding` on, a superuser connection of ours to it, and its configuration.
-pub(crate) async fn server(settings: &[(&str, &str)]) -> Result<(Postgres, SourceConfig, SqlClient)> {
+pub(crate) async fn server(
+    settings: &[(&str, &str)],
+) -> Result<(Postgres, SourceConfig, SqlClient)> {
     let postgres = Postgres::start(version(), settings).await?;
     let config = SourceConfig::parse(&postgres.url())?;
     let client = connect_sql(&config).await?;
@@ -104,12 +106,19 @@ pub(crate) fn changes(messages: &[Message]) -> Vec<String> {
         .filter_map(|message| match message {
             Message::Insert(insert) => Some(format!("I {}", show(&insert.new))),
             Message::Update(update) => Some(match &update.old {
-                Some(old) => format!("U {:?} {} -> {}", old.kind, show(&old.tuple), show(&update.new)),
+                Some(old) => format!(
+                    "U {:?} {} -> {}",
+                    old.kind,
+                    show(&old.tuple),
+                    show(&update.new)
+                ),
                 None => format!("U {}", show(&update.new)),
             }),
-            Message::Delete(delete) => {
-                Some(format!("D {:?} {}", delete.old.kind, show(&delete.old.tuple)))
-            }
+            Message::Delete(delete) => Some(format!(
+                "D {:?} {}",
+                delete.old.kind,
+                show(&delete.old.tuple)
+            )),
             Message::Truncate(truncate) => Some(format!("T {}", truncate.relations.len())),
             _ => None,
         })
