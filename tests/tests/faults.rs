@@ -1,5 +1,5 @@
 //! Sinks and sources that die, hang, answer in part or slowly.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The harness itself: servers start, break, come back and go away.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::time::{Duration, Instant};
 

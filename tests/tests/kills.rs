@@ -1,6 +1,6 @@
 //! `kill -9` at every durability edge and at random moments, also during the first load with writes going on: afterwards every
 //! sink equals the source.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::time::Duration;
 

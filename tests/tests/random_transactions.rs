@@ -1,5 +1,5 @@
 //! Random transactions over several schemas: at a quiet moment every view in every sink equals what its SQL returns.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use readside_tests::scene::Scene;
 use readside_tests::schemas::{LIBRARY, READINGS, Schema, TEAMS};

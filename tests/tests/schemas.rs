@@ -1,5 +1,5 @@
 //! The schemas of the randomised tests are what they claim to be.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use readside_tests::oracle::{self, Rules};
 use readside_tests::postgres::Postgres;

@@ -22,7 +22,8 @@ pub fn binary() -> Result<PathBuf> {
 
 fn build() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("READSIDE_BIN") {
-        return Ok(PathBuf::from(path));
+        // It is run in other directories.
+        return std::path::absolute(path).context("the path in `READSIDE_BIN`");
     }
     // `target/<profile>/xtask` or `target/<profile>/deps/<test>`.
     let ours = std::env::current_exe().context("the path of this program")?;
