@@ -241,6 +241,27 @@ proptest! {
     }
 
     #[test]
+    fn the_short_way_of_reading_moments_agrees_with_the_long_one(
+        text in "(0000|0[0-9]{3}|[129][0-9]{3,4})-[01][0-9]-[0-3][0-9]( [0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,7})?([+-][01][0-9](:[0-5][0-9])?)?)?( BC)?",
+        typmod in -1i32..7,
+    ) {
+        // A blank in front is not what the server prints, and sends the reader the long way.
+        let long = format!(" {text}");
+        let unblanked = |r: Result<Value, readside_pgtype::ValueError>| {
+            r.map(|v| format!("{v:?}")).map_err(|e| (e.sqlstate, e.message.replace("\" ", "\"")))
+        };
+        for ty in [Type::Date, Type::Timestamp, Type::TimestampTz] {
+            prop_assert_eq!(unblanked(parse_input(&ty, typmod, &text)), unblanked(parse_input(&ty, typmod, &long)));
+        }
+        if let Some((_, time)) = text.split_once(' ') {
+            prop_assert_eq!(
+                unblanked(parse_input(&Type::Time, typmod, time)),
+                unblanked(parse_input(&Type::Time, typmod, &format!(" {time}")))
+            );
+        }
+    }
+
+    #[test]
     fn numeric_sums_are_exact(a in "-?[0-9]{1,30}\\.[0-9]{0,20}", b in "-?[0-9]{1,30}\\.[0-9]{0,20}") {
         let (a, b): (Numeric, Numeric) = (a.parse().unwrap(), b.parse().unwrap());
         prop_assert!(a.add(&b).unwrap().sub(&b).unwrap().cmp(&a).is_eq());

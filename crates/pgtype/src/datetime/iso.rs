@@ -75,8 +75,11 @@ pub(super) fn parse(text: &str) -> Option<Iso> {
     let mut cursor = Cursor {
         rest: text.as_bytes(),
     };
-    // Three or fewer digits are short for something else.
+    // Three or fewer digits are short for something else, and there is no year 0.
     let (year, _) = cursor.digits(4, 7)?;
+    if year == 0 {
+        return None;
+    }
     let month = cursor.take(b'-').then(|| cursor.two())??;
     let day = cursor.take(b'-').then(|| cursor.two())??;
     let mut time = None;
@@ -112,8 +115,7 @@ pub(super) fn parse(text: &str) -> Option<Iso> {
         _ => return None,
     };
     let valid = (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
-    let named = year > 0 || cursor.rest == b" BC" && year <= 0;
-    (valid && named).then(|| Iso {
+    valid.then(|| Iso {
         days: days_from_civil(year, month, day),
         time,
         offset,

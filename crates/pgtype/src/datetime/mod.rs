@@ -33,4 +33,4 @@ pub use interval::{Interval, round_interval, round_micros};
 pub use interval_parse::parse_interval;
 pub use parse::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 pub use print::{write_date, write_interval, write_time, write_timestamp, write_timestamptz};
-pub use zone::{Zone, timestamp_at_zone, timestamptz_at_zone};
+pub use zone::{ZONE_DATA_VERSION, Zone, timestamp_at_zone, timestamptz_at_zone};

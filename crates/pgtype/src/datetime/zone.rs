@@ -12,6 +12,11 @@ use super::civil::{
 };
 use crate::ValueError;
 
+/// The edition of the time zone database that is compiled in; what named zones mean depends on it.
+///
+/// Zones that were merged by that edition have the merged zone's history before 1970, where a server may keep its own.
+pub const ZONE_DATA_VERSION: &str = chrono_tz::IANA_TZDB_VERSION;
+
 /// A time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
