@@ -5,6 +5,7 @@
 //! Always: readers see whole batches; a batch is applied once or not at all, and the marker with it. A row that the server
 //! refuses is found by bisection between savepoints and left out.
 
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -243,7 +244,7 @@ impl PostgresSink {
         if live.staged.insert(target) {
             execute(&live.client, &table.create_stage(target)).await?;
         }
-        let mut ranges = vec![0..writes.len()];
+        let mut ranges: Vec<Range<usize>> = Vec::from([0..writes.len()]);
         while let Some(range) = ranges.pop() {
             let Some(part) = writes.get(range.clone()) else {
                 continue;
