@@ -52,4 +52,4 @@ pub use replication::{
 pub use slot::{SlotStatus, WalStatus, current_wal_lsn, ping, slot_status};
 pub use snapshot::{CopyStream, ExportedSnapshot, PageRange, SnapshotReader};
 pub use sql::{SqlClient, cancel, connect_sql};
-pub use stream::{Event, ReplicationStream};
+pub use stream::{Event, Hangup, ReplicationStream};

@@ -213,6 +213,15 @@ impl Socket {
         }
     }
 
+    /// A second handle to the connection below, to end it from elsewhere.
+    pub(crate) fn second_handle(&self) -> io::Result<socket2::Socket> {
+        match self {
+            Socket::Tcp(stream) => socket2::SockRef::from(stream).try_clone(),
+            Socket::Unix(stream) => socket2::SockRef::from(stream).try_clone(),
+            Socket::Tls(stream) => socket2::SockRef::from(stream.get_ref().0).try_clone(),
+        }
+    }
+
     /// Whether it is inside TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Socket::Tls(_))

@@ -56,7 +56,36 @@ impl std::fmt::Debug for ReplicationStream {
     }
 }
 
+/// Ends a stream from any thread, at once, whatever its reader is doing.
+///
+/// A client that stops reading can freeze the server's checkpoints. So a watchdog thread holds one of these, and uses it when
+/// the reader has been stuck for too long (on a disk, say). Nothing is lost by it.
+#[derive(Debug)]
+pub struct Hangup {
+    socket: socket2::Socket,
+}
+
+impl Hangup {
+    /// Ends the connection; the reader, when it comes back, finds it closed.
+    ///
+    /// # Errors
+    /// When it is closed already.
+    pub fn hang_up(&self) -> std::io::Result<()> {
+        self.socket.shutdown(std::net::Shutdown::Both)
+    }
+}
+
 impl ReplicationStream {
+    /// What a watchdog needs.
+    ///
+    /// # Errors
+    /// When the process has no file descriptors left.
+    pub fn hangup(&self) -> std::io::Result<Hangup> {
+        Ok(Hangup {
+            socket: self.wire.socket().second_handle()?,
+        })
+    }
+
     pub(crate) fn new(
         mut wire: Wire,
         publication: &str,

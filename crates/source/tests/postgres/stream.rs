@@ -444,6 +444,40 @@ async fn a_fast_shutdown_ends_the_stream_and_does_not_hang() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stream_that_nobody_reads_can_be_ended_from_another_thread() -> Result<()> {
+    let (_postgres, config, client) = server(&[]).await?;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY, filler text)")
+        .await?;
+    let mut stream = follow(&config, &client, &["t"], &StreamOptions::default()).await?;
+    let hangup = stream.hangup()?;
+    // Far more than socket buffers hold: the walsender is stuck in the middle of it.
+    client
+        .batch_execute("INSERT INTO t SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 100000) i")
+        .await?;
+    tokio::time::timeout(WAIT, stream.next()).await??;
+    std::thread::spawn(move || hangup.hang_up())
+        .join()
+        .expect("the watchdog")?;
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let status = slot_status(&client, "readside").await?.unwrap();
+        if status.active_pid.is_none() {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "the slot is still held: {status:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let error = loop {
+        if let Err(error) = tokio::time::timeout(WAIT, stream.next()).await? {
+            break error;
+        }
+    };
+    ensure!(error.remedy() == Remedy::Retry, "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_system_and_its_timelines_are_known() -> Result<()> {
     let (mut postgres, config, client) = server(&[]).await?;
     let mut replication = ReplicationClient::connect(&config).await?;
