@@ -39,7 +39,11 @@ pub fn unify(args: Vec<Typed>, context: &str) -> Result<(Vec<Typed>, Type), Refu
             if can_coerce(&a.ty, &common, CastContext::Implicit) {
                 return coerce(a, &common, -1, CastContext::Implicit);
             }
-            let context = if context == "CASE" { "CASE/WHEN" } else { context };
+            let context = if context == "CASE" {
+                "CASE/WHEN"
+            } else {
+                context
+            };
             Err(Refused::with_hint(
                 format!(
                     "{context} could not convert type {} to {}",
@@ -85,9 +89,7 @@ pub fn case(branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>) -> Result<T
     let all: Vec<&Typed> = results.iter().collect();
     let frame = joined(Expr::Const(Value::Null), ty, &all, not_null)?;
     let mut results = results.into_iter();
-    let otherwise = results
-        .next()
-        .map_or(Expr::Const(Value::Null), |r| r.expr);
+    let otherwise = results.next().map_or(Expr::Const(Value::Null), |r| r.expr);
     Ok(Typed {
         expr: Expr::Case {
             branches: conditions
@@ -113,12 +115,7 @@ pub fn simple_case(
     let operand = operand.or_text();
     let branches = branches
         .into_iter()
-        .map(|(value, result)| {
-            Ok((
-                resolve_operator("=", Some(operand.clone()), value)?,
-                result,
-            ))
-        })
+        .map(|(value, result)| Ok((resolve_operator("=", Some(operand.clone()), value)?, result)))
         .collect::<Result<Vec<_>, Refused>>()?;
     case(branches, otherwise)
 }
@@ -172,7 +169,9 @@ pub fn nullif(left: Typed, right: Typed) -> Result<Typed, Refused> {
 
 /// Whether operands of a type go into a comparison of another as they are.
 fn same_family(own: &Type, compared: &Type) -> bool {
-    use Type::{Date, Float4, Float8, Int2, Int4, Int8, Name, Text, Timestamp, TimestampTz, Varchar};
+    use Type::{
+        Date, Float4, Float8, Int2, Int4, Int8, Name, Text, Timestamp, TimestampTz, Varchar,
+    };
     own == compared
         || matches!(
             (own, compared),
@@ -362,7 +361,9 @@ fn quantified(op: &str, left: Typed, array: Typed, all: bool) -> Result<Typed, R
         resolved.params.get(1).cloned().flatten(),
     );
     let (Some(l), Some(r)) = params else {
-        return Err(Refused::new(format!("operator {op} {name} is not supported")));
+        return Err(Refused::new(format!(
+            "operator {op} {name} is not supported"
+        )));
     };
     // What the operator makes of the left operand and one element, which stands in as a column of its own.
     let array = if array_type == Type::Unknown {
@@ -387,9 +388,17 @@ fn quantified(op: &str, left: Typed, array: Typed, all: bool) -> Result<Typed, R
         Expr::Call { func, .. } => (func, false),
         Expr::Not(inner) => match *inner {
             Expr::Call { func, .. } => (func, true),
-            _ => return Err(Refused::new(format!("operator {op} {name} is not supported"))),
+            _ => {
+                return Err(Refused::new(format!(
+                    "operator {op} {name} is not supported"
+                )));
+            }
         },
-        _ => return Err(Refused::new(format!("operator {op} {name} is not supported"))),
+        _ => {
+            return Err(Refused::new(format!(
+                "operator {op} {name} is not supported"
+            )));
+        }
     };
     // Operands of a comparison in a wider type.
     let (left, array) = match &func {
@@ -505,7 +514,9 @@ pub fn is_distinct(left: Typed, right: Typed) -> Result<Typed, Refused> {
             func: Func::Distinct { ty },
             args,
         })),
-        _ => Err(Refused::new("IS DISTINCT FROM requires = operator to yield boolean")),
+        _ => Err(Refused::new(
+            "IS DISTINCT FROM requires = operator to yield boolean",
+        )),
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use readside_pgtype::{Type, Value, parse_input};
 
-
 use crate::catalog::{catalog, is_collatable, type_name};
 use crate::resolve::can_coerce;
 use crate::{CastContext, Collation, Expr, Func, Refused, Typed, eval};
@@ -16,12 +15,7 @@ use crate::{CastContext, Collation, Expr, Func, Refused, Typed, eval};
 /// # Errors
 /// No such cast in this context, a literal that is malformed, or a target whose rules aren't known (domains with constraints, types
 /// that are only carried).
-pub fn cast(
-    arg: Typed,
-    to: &Type,
-    typmod: i32,
-    context: CastContext,
-) -> Result<Typed, Refused> {
+pub fn cast(arg: Typed, to: &Type, typmod: i32, context: CastContext) -> Result<Typed, Refused> {
     coerce(arg, to, typmod, context)
 }
 
@@ -148,16 +142,12 @@ fn apply_typmod(arg: Typed, typmod: i32, context: CastContext) -> Result<Typed, 
 }
 
 /// An untyped literal becomes a value of the type.
-fn literal(
-    arg: Typed,
-    to: &Type,
-    typmod: i32,
-    context: CastContext,
-) -> Result<Typed, Refused> {
+fn literal(arg: Typed, to: &Type, typmod: i32, context: CastContext) -> Result<Typed, Refused> {
     let value = match &arg.expr {
         Expr::Const(Value::Null) => Value::Null,
         Expr::Const(Value::Text(text)) => {
-            if matches!(to, Type::Record(r) if r.fields.is_empty() || r.oid == crate::catalog::oid::RECORD) {
+            if matches!(to, Type::Record(r) if r.fields.is_empty() || r.oid == crate::catalog::oid::RECORD)
+            {
                 return Err(Refused::new(
                     "input of anonymous composite types is not implemented",
                 ));
@@ -243,8 +233,8 @@ pub(crate) fn boolean(arg: Typed, what: &str) -> Result<Typed, Refused> {
         return Ok(arg);
     }
     let shown = type_name(&arg.ty);
-    let hint = (catalog().category(&arg.ty).0 == 'N')
-        .then(|| "compare it, such as `x <> 0`".to_owned());
+    let hint =
+        (catalog().category(&arg.ty).0 == 'N').then(|| "compare it, such as `x <> 0`".to_owned());
     Err(Refused {
         message: format!("argument of {what} must be type boolean, not type {shown}"),
         hint,

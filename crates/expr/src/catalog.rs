@@ -155,8 +155,17 @@ impl Catalog {
             }
         }
         for row in rows(include_str!("catalog/functions.tsv")) {
-            if let [name, args, defaults, variadic, result, volatility, _strict, set, function] =
-                row[..]
+            if let [
+                name,
+                args,
+                defaults,
+                variadic,
+                result,
+                volatility,
+                _strict,
+                set,
+                function,
+            ] = row[..]
             {
                 let signature = Signature {
                     args: if args == "-" {
@@ -365,6 +374,9 @@ mod tests {
             }
         }
         assert!(c.operators("=").len() > 50);
-        assert!(c.cast(oid::INT4, oid::NUMERIC).is_some_and(|r| r.context == 'i'));
+        assert!(
+            c.cast(oid::INT4, oid::NUMERIC)
+                .is_some_and(|r| r.context == 'i')
+        );
     }
 }

@@ -523,7 +523,10 @@ impl Func {
                 !(matches!(to, Type::Time) || matches!(from, Type::Json | Type::Jsonb))
             }
             Func::Show { function, .. } => !matches!(function, ShowFunction::ConcatWs),
-            Func::Datetime(f) => !matches!(f, DatetimeFunction::Extract | DatetimeFunction::DatePart | DatetimeFunction::ToChar),
+            Func::Datetime(f) => !matches!(
+                f,
+                DatetimeFunction::Extract | DatetimeFunction::DatePart | DatetimeFunction::ToChar
+            ),
             Func::Json { function, .. } => matches!(
                 function,
                 JsonFunction::Contains

@@ -85,24 +85,43 @@ fn refused(name: &str, resolved: &Resolved, types: &[Type]) -> Refused {
     let shown: Vec<String> = types.iter().map(type_name).collect();
     let call = format!("{name}({})", shown.join(", "));
     match (name, resolved.volatility) {
-        ("now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" | "timeofday", _) => Refused::with_hint(
-            format!("`{name}()` is not supported: it changes with the moment of asking, so its result can't be kept"),
+        (
+            "now"
+            | "transaction_timestamp"
+            | "statement_timestamp"
+            | "clock_timestamp"
+            | "timeofday",
+            _,
+        ) => Refused::with_hint(
+            format!(
+                "`{name}()` is not supported: it changes with the moment of asking, so its result can't be kept"
+            ),
             "keep the time itself in the view, and compare when reading",
         ),
         ("age", _) if types.len() == 1 => Refused::with_hint(
             "`age` of one argument is not supported: it counts from today",
             "give both ends: `age(a, b)`",
         ),
-        ("power" | "pow" | "exp" | "ln" | "log" | "log10" | "^" | "sqrt", _) if resolved.result == Type::Numeric => Refused::with_hint(
-            format!("function {call} is not supported: its scale differs between versions of Postgres"),
-            "cast the arguments to double precision",
-        ),
+        ("power" | "pow" | "exp" | "ln" | "log" | "log10" | "^" | "sqrt", _)
+            if resolved.result == Type::Numeric =>
+        {
+            Refused::with_hint(
+                format!(
+                    "function {call} is not supported: its scale differs between versions of Postgres"
+                ),
+                "cast the arguments to double precision",
+            )
+        }
         (_, 'v') => Refused::with_hint(
-            format!("function {call} is not supported: it is volatile, each call gives another result"),
+            format!(
+                "function {call} is not supported: it is volatile, each call gives another result"
+            ),
             "leave it out of the view",
         ),
         (_, 's') => Refused::with_hint(
-            format!("function {call} is not supported: it depends on the session or on the moment, or is not built"),
+            format!(
+                "function {call} is not supported: it depends on the session or on the moment, or is not built"
+            ),
             "leave it out of the view",
         ),
         _ => Refused::with_hint(
@@ -168,7 +187,14 @@ pub(crate) fn call(name: &str, resolved: Resolved, args: Vec<Typed>) -> Result<T
     };
     check_array_collation(&func, &types, &collation)?;
     check_arguments(&func, &args)?;
-    let not_null = not_null && func.keeps_not_null() || matches!(func, Func::Show { function: ShowFunction::Concat, .. });
+    let not_null = not_null && func.keeps_not_null()
+        || matches!(
+            func,
+            Func::Show {
+                function: ShowFunction::Concat,
+                ..
+            }
+        );
     let expr = Expr::Call {
         func,
         args: args.into_iter().map(|a| a.expr).collect(),
@@ -216,7 +242,12 @@ fn implement(
     result: &Type,
     collation: &Collation,
 ) -> Result<Option<Implementation>, Refused> {
-    let plain = |func: Func| Ok(Some(Implementation { func, negated: false }));
+    let plain = |func: Func| {
+        Ok(Some(Implementation {
+            func,
+            negated: false,
+        }))
+    };
     let all: Arc<[Type]> = types.iter().cloned().collect();
     if let (Some(op), Some(ty)) = (Arithmetic::of(internal), Number::of(result)) {
         return plain(Func::Arithmetic { op, ty });
@@ -259,6 +290,7 @@ fn implement(
             function,
             RegexFunction::MatchesAnyCase | RegexFunction::NotMatchesAnyCase
         );
+        deterministic(name, collation)?;
         if insensitive {
             case_mapping(name, collation)?;
         }
@@ -306,7 +338,11 @@ fn deterministic(name: &str, collation: &Collation) -> Result<(), Refused> {
 }
 
 /// Functions that compare elements need an equality that is known.
-fn check_array_collation(func: &Func, types: &[Type], collation: &Collation) -> Result<(), Refused> {
+fn check_array_collation(
+    func: &Func,
+    types: &[Type],
+    collation: &Collation,
+) -> Result<(), Refused> {
     let Func::Array { function, element } = func else {
         return Ok(());
     };
@@ -346,7 +382,7 @@ fn check_arguments(func: &Func, args: &[Typed]) -> Result<(), Refused> {
     match func {
         Func::Regex { function } => {
             if let Some(pattern) = constant(1)? {
-                crate::eval::regex::check(&pattern)
+                crate::eval::regex::check(&pattern, *function)
                     .map_err(|e| Refused::with_hint(e, "use LIKE, or a simpler pattern"))?;
             }
             if *function == RegexFunction::Replace {
@@ -363,8 +399,12 @@ fn check_arguments(func: &Func, args: &[Typed]) -> Result<(), Refused> {
         Func::Datetime(DatetimeFunction::ToChar) => {
             if let Some(format) = constant(1)? {
                 let interval = args.first().is_some_and(|a| *a.ty.base() == Type::Interval);
-                crate::eval::to_char::check_datetime(&format, interval)
-                    .map_err(|e| Refused::with_hint(e, "use the common patterns, such as `YYYY-MM-DD HH24:MI:SS`"))?;
+                crate::eval::to_char::check_datetime(&format, interval).map_err(|e| {
+                    Refused::with_hint(
+                        e,
+                        "use the common patterns, such as `YYYY-MM-DD HH24:MI:SS`",
+                    )
+                })?;
             }
         }
         Func::Datetime(DatetimeFunction::ToDate | DatetimeFunction::ToTimestampFormat) => {
@@ -375,11 +415,15 @@ fn check_arguments(func: &Func, args: &[Typed]) -> Result<(), Refused> {
         }
         Func::Text(TextFunction::ToCharNumber) => {
             if let Some(format) = constant(1)? {
-                crate::eval::to_char::check_number(&format)
-                    .map_err(|e| Refused::with_hint(e, "use the common patterns, such as `FM999,990.00`"))?;
+                crate::eval::to_char::check_number(&format).map_err(|e| {
+                    Refused::with_hint(e, "use the common patterns, such as `FM999,990.00`")
+                })?;
             }
         }
-        Func::Json { function: JsonFunction::ToJson, .. } => {
+        Func::Json {
+            function: JsonFunction::ToJson,
+            ..
+        } => {
             if args.get(1).is_some_and(|a| !is_true_constant(a, false)) {
                 return Err(Refused::with_hint(
                     "pretty-printed JSON is not supported",

@@ -2,13 +2,11 @@
 
 use readside_pgtype::{Type, Value};
 
-use crate::catalog::{catalog, is_collatable, type_name};
 use crate::cast::coerce;
+use crate::catalog::{catalog, is_collatable, type_name};
 use crate::function::call;
 use crate::resolve::{operator, operator_refused};
-use crate::{
-    CastContext, Collation, Comparison, Derivation, Expr, Func, Refused, Typed, and, or,
-};
+use crate::{CastContext, Collation, Comparison, Derivation, Expr, Func, Refused, Typed, and, or};
 
 /// An operator applied to one or two operands.
 ///
@@ -87,7 +85,9 @@ pub(crate) fn check_collation(
 ) -> Result<(), Refused> {
     if *ty.base() == Type::Jsonb && ordering {
         return Err(Refused::with_hint(
-            format!("{what} on the order of `jsonb` is not supported: that of strings depends on the database's collation"),
+            format!(
+                "{what} on the order of `jsonb` is not supported: that of strings depends on the database's collation"
+            ),
             "compare the piece of it that matters, as a number or as text with `COLLATE \"C\"`",
         ));
     }
@@ -102,13 +102,19 @@ pub(crate) fn check_collation(
     }
     if !collation.deterministic {
         return Err(Refused::with_hint(
-            format!("{what} uses the nondeterministic collation `{}`", collation.name),
+            format!(
+                "{what} uses the nondeterministic collation `{}`",
+                collation.name
+            ),
             "add `COLLATE \"C\"`",
         ));
     }
     if ordering && !collation.bytewise {
         return Err(Refused::with_hint(
-            format!("{what} orders text by the collation `{}`, whose order isn't known here", collation.name),
+            format!(
+                "{what} orders text by the collation `{}`, whose order isn't known here",
+                collation.name
+            ),
             "add `COLLATE \"C\"` to the text",
         ));
     }

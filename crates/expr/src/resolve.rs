@@ -167,9 +167,7 @@ type Candidate<'a> = &'a (&'a Signature, Vec<Oid>);
 /// Keeps the candidates with the most matches.
 fn best<'a>(all: Vec<Candidate<'a>>, matches: impl Fn(&[Oid]) -> usize) -> Vec<Candidate<'a>> {
     let most = all.iter().map(|c| matches(&c.1)).max().unwrap_or(0);
-    all.into_iter()
-        .filter(|c| matches(&c.1) == most)
-        .collect()
+    all.into_iter().filter(|c| matches(&c.1) == most).collect()
 }
 
 fn narrow<'a>(all: Vec<Candidate<'a>>, args: &[Type]) -> Option<Candidate<'a>> {
@@ -182,17 +180,24 @@ fn narrow<'a>(all: Vec<Candidate<'a>>, args: &[Type]) -> Option<Candidate<'a>> {
     let exact = |i: usize, param: Oid| oids[i].is_some_and(|o| o != 0 && o == param);
 
     let all = best(all, |params| {
-        params.iter().enumerate().filter(|(i, p)| exact(*i, **p)).count()
+        params
+            .iter()
+            .enumerate()
+            .filter(|(i, p)| exact(*i, **p))
+            .count()
     });
     if let [one] = all[..] {
         return Some(one);
     }
     let all = best(all, |params| {
         let good = |i: usize, p: Oid| {
-            exact(i, p)
-                || base[i].is_some_and(|t| c.category_of(p) == (c.category(t).0, true))
+            exact(i, p) || base[i].is_some_and(|t| c.category_of(p) == (c.category(t).0, true))
         };
-        params.iter().enumerate().filter(|(i, p)| good(*i, **p)).count()
+        params
+            .iter()
+            .enumerate()
+            .filter(|(i, p)| good(*i, **p))
+            .count()
     });
     if let [one] = all[..] {
         return Some(one);
@@ -229,13 +234,16 @@ fn narrow<'a>(all: Vec<Candidate<'a>>, args: &[Type]) -> Option<Candidate<'a>> {
             .iter()
             .copied()
             .filter(|candidate| {
-                slots.iter().zip(&candidate.1).all(|(slot, param)| match slot {
-                    None => true,
-                    Some((category, need)) => {
-                        let (found, preferred) = c.category_of(*param);
-                        found == *category && (preferred || !need)
-                    }
-                })
+                slots
+                    .iter()
+                    .zip(&candidate.1)
+                    .all(|(slot, param)| match slot {
+                        None => true,
+                        Some((category, need)) => {
+                            let (found, preferred) = c.category_of(*param);
+                            found == *category && (preferred || !need)
+                        }
+                    })
             })
             .collect();
         if !kept.is_empty() {
@@ -252,12 +260,10 @@ fn narrow<'a>(all: Vec<Candidate<'a>>, args: &[Type]) -> Option<Candidate<'a>> {
     if known.any(|t| *t != first) {
         return None;
     }
-    let mut fitting = all
-        .into_iter()
-        .filter(|(s, params)| {
-            let assumed = vec![first.clone(); params.len()];
-            params.iter().all(|p| fits(first, *p)) && concrete(s, params, &assumed).is_ok()
-        });
+    let mut fitting = all.into_iter().filter(|(s, params)| {
+        let assumed = vec![first.clone(); params.len()];
+        params.iter().all(|p| fits(first, *p)) && concrete(s, params, &assumed).is_ok()
+    });
     let one = fitting.next()?;
     fitting.next().is_none().then_some(one)
 }
@@ -328,7 +334,11 @@ fn concrete(s: &Signature, params: &[Oid], args: &[Type]) -> Result<Resolved, Fa
     }
     let common = if compatible_used {
         let common = common_type(&compatible).map_err(|_| Failure::None)?;
-        Some(if common == Type::Unknown { Type::Text } else { common })
+        Some(if common == Type::Unknown {
+            Type::Text
+        } else {
+            common
+        })
     } else {
         None
     };
@@ -338,7 +348,10 @@ fn concrete(s: &Signature, params: &[Oid], args: &[Type]) -> Result<Resolved, Fa
     if let (true, Some(Type::Array(_))) = (params.contains(&oid::ANYCOMPATIBLEARRAY), &common) {
         return Err(Failure::Polymorphic(format!(
             "could not find array type for data type {}",
-            common.as_ref().map(crate::catalog::type_name).unwrap_or_default()
+            common
+                .as_ref()
+                .map(crate::catalog::type_name)
+                .unwrap_or_default()
         )));
     }
     if generic && element.is_none() {

@@ -247,8 +247,7 @@ impl Typed {
                 return Ok(Typed::constant(Value::Int(n), ty));
             }
         }
-        let value = parse_input(&Type::Numeric, -1, text)
-            .map_err(|e| Refused::new(e.message))?;
+        let value = parse_input(&Type::Numeric, -1, text).map_err(|e| Refused::new(e.message))?;
         Ok(Typed::constant(value, Type::Numeric))
     }
 

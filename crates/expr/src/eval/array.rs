@@ -56,7 +56,10 @@ pub(super) fn apply(function: ArrayFunction, element: &Type, args: &[Value]) -> 
         F::Append => match first {
             Value::Array(a) => {
                 if a.dimensions.len() > 1 {
-                    return Err(error("22000", "argument must be empty or one-dimensional array"));
+                    return Err(error(
+                        "22000",
+                        "argument must be empty or one-dimensional array",
+                    ));
                 }
                 let mut elements = a.elements.clone();
                 elements.push(second.clone());
@@ -67,7 +70,10 @@ pub(super) fn apply(function: ArrayFunction, element: &Type, args: &[Value]) -> 
         F::Prepend => match second {
             Value::Array(a) => {
                 if a.dimensions.len() > 1 {
-                    return Err(error("22000", "argument must be empty or one-dimensional array"));
+                    return Err(error(
+                        "22000",
+                        "argument must be empty or one-dimensional array",
+                    ));
                 }
                 let mut elements = vec![first.clone()];
                 elements.extend(a.elements.iter().cloned());
@@ -86,7 +92,10 @@ pub(super) fn apply(function: ArrayFunction, element: &Type, args: &[Value]) -> 
                 }
                 let lower = flat(a, "array_cat")?;
                 flat(b, "array_cat")?;
-                with_lower(lower, a.elements.iter().chain(&b.elements).cloned().collect())
+                with_lower(
+                    lower,
+                    a.elements.iter().chain(&b.elements).cloned().collect(),
+                )
             }
             (Value::Array(_), _) => Ok(first.clone()),
             (_, b) => Ok(b.clone()),
@@ -215,19 +224,25 @@ pub(super) fn apply(function: ArrayFunction, element: &Type, args: &[Value]) -> 
         F::Overlaps => {
             let (a, b) = (array_arg(args, 0)?, array_arg(args, 1)?);
             Ok(Value::Bool(a.elements.iter().any(|x| {
-                !x.is_null() && b.elements.iter().any(|y| !y.is_null() && same(x, y, element))
+                !x.is_null()
+                    && b.elements
+                        .iter()
+                        .any(|y| !y.is_null() && same(x, y, element))
             })))
         }
         F::TrimArray => {
             let a = array_arg(args, 0)?;
             let n = int(args, 1)?;
             let total = a.elements.len();
-            let drop = usize::try_from(n).ok().filter(|n| *n <= total).ok_or_else(|| {
-                error(
-                    "2202E",
-                    format!("number of elements to trim must be between 0 and {total}"),
-                )
-            })?;
+            let drop = usize::try_from(n)
+                .ok()
+                .filter(|n| *n <= total)
+                .ok_or_else(|| {
+                    error(
+                        "2202E",
+                        format!("number of elements to trim must be between 0 and {total}"),
+                    )
+                })?;
             flat(a, "trim_array")?;
             array(a.elements[..total - drop].to_vec())
         }
@@ -237,7 +252,10 @@ pub(super) fn apply(function: ArrayFunction, element: &Type, args: &[Value]) -> 
 /// Every element of `b` is in `a`; NULL is equal to nothing.
 fn contains(a: &Array, b: &Array, element: &Type) -> bool {
     b.elements.iter().all(|y| {
-        !y.is_null() && a.elements.iter().any(|x| !x.is_null() && same(x, y, element))
+        !y.is_null()
+            && a.elements
+                .iter()
+                .any(|x| !x.is_null() && same(x, y, element))
     })
 }
 

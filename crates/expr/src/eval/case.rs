@@ -136,7 +136,10 @@ mod tests {
     fn letters_change_one_to_one() {
         let unicode = |s, to| change(s, to, CaseMapping::Unicode);
         assert_eq!(unicode("İÉß", CaseChange::Lower), "iéß");
-        assert_eq!(unicode("straße ﬁ ǆ", CaseChange::Upper), "STRASSE ﬁ Ǆ".replace("SS", "ß"));
+        assert_eq!(
+            unicode("straße ﬁ ǆ", CaseChange::Upper),
+            "STRASSE ﬁ Ǆ".replace("SS", "ß")
+        );
         assert_eq!(change("É", CaseChange::Lower, CaseMapping::Ascii), "É");
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use readside_pgtype::{
-    Array, Interval, Json, Numeric, Type, Value, ValueError, canonical_jsonb, datetime,
-    pad_bpchar, parse_input, write_output, write_text,
+    Array, Interval, Json, Numeric, Type, Value, ValueError, canonical_jsonb, datetime, pad_bpchar,
+    parse_input, write_output, write_text,
 };
 
 use super::{Result, error, mistyped};
@@ -24,7 +24,9 @@ fn modify(value: Value, ty: &Type, typmod: i32, explicit: bool) -> Result {
         return Ok(value);
     }
     Ok(match (ty.base(), value) {
-        (Type::Varchar, Value::Text(s)) => Value::Text(fit(&s, typmod, explicit, "character varying")?),
+        (Type::Varchar, Value::Text(s)) => {
+            Value::Text(fit(&s, typmod, explicit, "character varying")?)
+        }
         (Type::Bpchar, Value::Text(s)) => {
             let cut = fit(&s, typmod, explicit, "character")?;
             Value::Text(pad_bpchar(&cut, typmod))
@@ -33,7 +35,9 @@ fn modify(value: Value, ty: &Type, typmod: i32, explicit: bool) -> Result {
         (Type::Timestamp, Value::Timestamp(t)) => Value::Timestamp(rounded(t, typmod)),
         (Type::TimestampTz, Value::TimestampTz(t)) => Value::TimestampTz(rounded(t, typmod)),
         (Type::Time, Value::Time(t)) => Value::Time(datetime::round_micros(t, typmod)),
-        (Type::Interval, Value::Interval(i)) => Value::Interval(datetime::round_interval(&i, typmod)),
+        (Type::Interval, Value::Interval(i)) => {
+            Value::Interval(datetime::round_interval(&i, typmod))
+        }
         (Type::Array(element), Value::Array(array)) => {
             let elements = array
                 .elements
@@ -98,10 +102,12 @@ fn float_to_integer(x: f64, to: &Type) -> Result {
     if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded) {
         return Err(ValueError::out_of_range(name).into());
     }
-    let n = super::datetime::exact_integer(rounded).or_else(|| {
-        (rounded == -9_223_372_036_854_775_808.0).then_some(i64::MIN)
-    });
-    integer(n.ok_or_else(|| super::EvalError::from(ValueError::out_of_range(name)))?, to)
+    let n = super::datetime::exact_integer(rounded)
+        .or_else(|| (rounded == -9_223_372_036_854_775_808.0).then_some(i64::MIN));
+    integer(
+        n.ok_or_else(|| super::EvalError::from(ValueError::out_of_range(name)))?,
+        to,
+    )
 }
 
 /// An integer as a `real`, rounded once.
@@ -110,12 +116,17 @@ fn int_to_f32(n: i64) -> Result<f32> {
 }
 
 fn int_to_f64(n: i64) -> Result<f64> {
-    n.to_string().parse().map_err(|_| mistyped("double precision"))
+    n.to_string()
+        .parse()
+        .map_err(|_| mistyped("double precision"))
 }
 
 fn float8_to_float4(x: f64) -> Result {
     // Rounding to nearest is what the conversion does; `as` is the only way to say it.
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest `real` is meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to the nearest `real` is meant"
+    )]
     let narrow = x as f32;
     if narrow.is_infinite() && !x.is_infinite() {
         return Err(error("22003", "value out of range: overflow"));
@@ -156,7 +167,9 @@ fn convert(value: &Value, from: &Type, to: &Type) -> Result {
         (Value::Text(s), Type::Text | Type::Varchar) if *from == Type::Bpchar => {
             Value::text(s.trim_end_matches(' '))
         }
-        (Value::Text(s), Type::Text | Type::Varchar | Type::Bpchar) if is_text(from) => Value::Text(Arc::clone(s)),
+        (Value::Text(s), Type::Text | Type::Varchar | Type::Bpchar) if is_text(from) => {
+            Value::Text(Arc::clone(s))
+        }
         (Value::Text(s), Type::Name) if *from == Type::Bpchar => {
             parse_input(&Type::Name, -1, s.trim_end_matches(' '))?
         }
@@ -176,11 +189,15 @@ fn convert(value: &Value, from: &Type, to: &Type) -> Result {
         // Numbers.
         (Value::Int(n), Type::Bool) => Value::Bool(*n != 0),
         (Value::Bool(b), Type::Int4) => Value::Int(i64::from(*b)),
-        (Value::Int(n), Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid) => return integer(*n, to),
+        (Value::Int(n), Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid) => {
+            return integer(*n, to);
+        }
         (Value::Int(n), Type::Float8) => Value::Float8(int_to_f64(*n)?),
         (Value::Int(n), Type::Float4) => Value::Float4(int_to_f32(*n)?),
         (Value::Int(n), Type::Numeric) => Value::Numeric(Numeric::from_bigint((*n).into())),
-        (Value::Float8(x), Type::Int2 | Type::Int4 | Type::Int8) => return float_to_integer(*x, to),
+        (Value::Float8(x), Type::Int2 | Type::Int4 | Type::Int8) => {
+            return float_to_integer(*x, to);
+        }
         (Value::Float4(x), Type::Int2 | Type::Int4 | Type::Int8) => {
             return float_to_integer(f64::from(*x), to);
         }
@@ -240,7 +257,10 @@ fn jsonb_scalar(text: &str, to: &Type) -> Result {
     let cannot = |what: &str| {
         error(
             "22023",
-            format!("cannot cast jsonb {what} to type {}", crate::catalog::type_name(to)),
+            format!(
+                "cannot cast jsonb {what} to type {}",
+                crate::catalog::type_name(to)
+            ),
         )
     };
     match (&json, to) {

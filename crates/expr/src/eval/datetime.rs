@@ -55,7 +55,8 @@ fn micros_interval(micros: i64) -> Value {
 }
 
 fn unit(name: &str, what: &str) -> Result<Field> {
-    Field::parse(name).ok_or_else(|| error("22023", format!("{what} units \"{name}\" not recognized")))
+    Field::parse(name)
+        .ok_or_else(|| error("22023", format!("{what} units \"{name}\" not recognized")))
 }
 
 fn zone(args: &[Value], at: usize) -> Result<Zone> {
@@ -69,7 +70,9 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
     use DatetimeFunction as F;
     Ok(match function {
         F::DateAddDays => Value::Date(datetime::date_add_days(date(args, 0)?, int(args, 1)?)?),
-        F::DateSubtractDays => Value::Date(datetime::date_add_days(date(args, 0)?, -int(args, 1)?)?),
+        F::DateSubtractDays => {
+            Value::Date(datetime::date_add_days(date(args, 0)?, -int(args, 1)?)?)
+        }
         F::DateSubtract => Value::Int(datetime::date_sub_date(date(args, 0)?, date(args, 1)?)?),
         F::DateAddInterval => Value::Timestamp(datetime::date_add_interval(
             date(args, 0)?,
@@ -104,7 +107,10 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
             moment(args, 0)?,
             moment(args, 1)?,
         )?),
-        F::TimeAddInterval => Value::Time(datetime::time_add_interval(time(args, 0)?, interval(args, 1)?)),
+        F::TimeAddInterval => Value::Time(datetime::time_add_interval(
+            time(args, 0)?,
+            interval(args, 1)?,
+        )),
         F::TimeSubtractInterval => {
             let back = Interval {
                 months: 0,
@@ -120,11 +126,7 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
         F::IntervalMultiply => Value::Interval(interval(args, 0)?.mul(float(args, 1)?)?),
         F::IntervalDivide => Value::Interval(interval(args, 0)?.div(float(args, 1)?)?),
         F::Age => Value::Interval(datetime::age(moment(args, 0)?, moment(args, 1)?)?),
-        F::TruncTimestamp => like(
-            args,
-            1,
-            truncated(args)?,
-        ),
+        F::TruncTimestamp => like(args, 1, truncated(args)?),
         F::TruncInZone => Value::TimestampTz(datetime::date_trunc_in_zone(
             unit(text(args, 0)?, "timestamp with time zone")?,
             moment(args, 1)?,
@@ -134,13 +136,20 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
             unit(text(args, 0)?, "interval")?,
             interval(args, 1)?,
         )?),
-        F::BinTimestamp => like(args, 1, bin(interval(args, 0)?, moment(args, 1)?, moment(args, 2)?)?),
+        F::BinTimestamp => like(
+            args,
+            1,
+            bin(interval(args, 0)?, moment(args, 1)?, moment(args, 2)?)?,
+        ),
         F::Extract => extract(args)?.map_or(Value::Null, Value::Numeric),
         F::DatePart => {
             // Of a date it is that of its midnight.
             let args = match args {
                 [field, Value::Date(d)] => {
-                    vec![field.clone(), Value::Timestamp(datetime::date_to_timestamp(*d)?)]
+                    vec![
+                        field.clone(),
+                        Value::Timestamp(datetime::date_to_timestamp(*d)?),
+                    ]
                 }
                 _ => args.to_vec(),
             };
@@ -196,7 +205,13 @@ fn truncated(args: &[Value]) -> Result<i64> {
         ("timestamp", "timestamp without time zone")
     };
     let field = Field::parse(text(args, 0)?).ok_or_else(|| {
-        error("22023", format!("unit \"{}\" not recognized for type {long}", text(args, 0).unwrap_or_default()))
+        error(
+            "22023",
+            format!(
+                "unit \"{}\" not recognized for type {long}",
+                text(args, 0).unwrap_or_default()
+            ),
+        )
     });
     let _ = short;
     Ok(datetime::date_trunc(field?, moment(args, 1)?).map_err(|e| {
@@ -215,8 +230,12 @@ fn extract(args: &[Value]) -> Result<Option<Numeric>> {
     let name = text(args, 0)?;
     Ok(match args.get(1) {
         Some(Value::Date(d)) => datetime::extract_from_date(unit(name, "date")?, *d)?,
-        Some(Value::Time(t)) => datetime::extract_from_time(unit(name, "time without time zone")?, *t)?,
-        Some(Value::Timestamp(t)) => datetime::extract_from_timestamp(unit(name, "timestamp")?, *t)?,
+        Some(Value::Time(t)) => {
+            datetime::extract_from_time(unit(name, "time without time zone")?, *t)?
+        }
+        Some(Value::Timestamp(t)) => {
+            datetime::extract_from_timestamp(unit(name, "timestamp")?, *t)?
+        }
         Some(Value::TimestampTz(t)) => {
             datetime::extract_from_timestamptz(unit(name, "timestamp with time zone")?, *t)?
         }
@@ -292,7 +311,13 @@ fn make_time(hour: i64, minute: i64, second: f64) -> Result<i64> {
 }
 
 fn make_interval(args: &[Value]) -> Result {
-    let part = |at: usize| if args.len() > at { int(args, at) } else { Ok(0) };
+    let part = |at: usize| {
+        if args.len() > at {
+            int(args, at)
+        } else {
+            Ok(0)
+        }
+    };
     let overflow = || super::EvalError::from(ValueError::datetime_out_of_range("interval"));
     let seconds = if args.len() > 6 { float(args, 6)? } else { 0.0 };
     if !seconds.is_finite() {
@@ -331,7 +356,10 @@ fn from_unix(seconds: f64) -> Result<i64> {
         let shown = format!("{seconds:.5e}");
         let (mantissa, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
         let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
-        error("22008", format!("timestamp out of range: \"{mantissa}e+{exponent:0>2}\""))
+        error(
+            "22008",
+            format!("timestamp out of range: \"{mantissa}e+{exponent:0>2}\""),
+        )
     };
     // 4714-11-24 BC up to the year 294277.
     if !(-211_813_488_000_000_000.0..9_223_371_331_200_000_000.0).contains(&micros) {
@@ -351,7 +379,9 @@ pub(super) fn exact_integer(x: f64) -> Option<i64> {
     let magnitude = match u32::try_from(exponent) {
         Ok(up) if up <= 10 => mantissa.checked_shl(up)?,
         Ok(_) => return None,
-        Err(_) => mantissa.checked_shr(u32::try_from(-exponent).ok()?).unwrap_or(0),
+        Err(_) => mantissa
+            .checked_shr(u32::try_from(-exponent).ok()?)
+            .unwrap_or(0),
     };
     Some(if x < 0.0 { -magnitude } else { magnitude })
 }

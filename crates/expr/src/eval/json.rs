@@ -55,7 +55,12 @@ fn strict_path(args: &[Value], at: usize) -> Result<Vec<&str>> {
         .into_iter()
         .enumerate()
         .map(|(i, step)| {
-            step.ok_or_else(|| error("22004", format!("path element at position {} is null", i + 1)))
+            step.ok_or_else(|| {
+                error(
+                    "22004",
+                    format!("path element at position {} is null", i + 1),
+                )
+            })
         })
         .collect()
 }
@@ -72,7 +77,11 @@ pub(super) fn apply(function: JsonFunction, types: &[Type], args: &[Value]) -> R
             // The variadic form passes the steps one by one.
             let steps = match args.get(1) {
                 Some(Value::Array(_)) => path(args, 1)?,
-                _ => Some((1..args.len()).map(|i| text(args, i)).collect::<Result<Vec<_>>>()?),
+                _ => Some(
+                    (1..args.len())
+                        .map(|i| text(args, i))
+                        .collect::<Result<Vec<_>>>()?,
+                ),
             };
             let found = steps.and_then(|steps| jsonb::get_path(json, &steps));
             if function == F::Path {
@@ -113,16 +122,31 @@ pub(super) fn apply(function: JsonFunction, types: &[Type], args: &[Value]) -> R
         F::Set => {
             let steps = strict_path(args, 1)?;
             let create = !matches!(args.get(3), Some(Value::Bool(false)));
-            return built(&jsonb::set_path(tree(args, 0)?, &steps, &tree(args, 2)?, create)?);
+            return built(&jsonb::set_path(
+                tree(args, 0)?,
+                &steps,
+                &tree(args, 2)?,
+                create,
+            )?);
         }
         F::BuildObject => Value::Jsonb(jsonb::jsonb_object_text(pairs(types, args, true)?).into()),
-        F::JsonBuildObject => Value::Json(jsonb::json_object_text(&pairs(types, args, false)?).into()),
+        F::JsonBuildObject => {
+            Value::Json(jsonb::json_object_text(&pairs(types, args, false)?).into())
+        }
         F::BuildArray => {
-            let elements: Vec<String> = args.iter().zip(types).map(|(v, t)| binary(v, t)).collect::<Result<_>>()?;
+            let elements: Vec<String> = args
+                .iter()
+                .zip(types)
+                .map(|(v, t)| binary(v, t))
+                .collect::<Result<_>>()?;
             Value::Jsonb(jsonb::array_text(&elements).into())
         }
         F::JsonBuildArray => {
-            let elements: Vec<String> = args.iter().zip(types).map(|(v, t)| verbatim(v, t)).collect();
+            let elements: Vec<String> = args
+                .iter()
+                .zip(types)
+                .map(|(v, t)| verbatim(v, t))
+                .collect();
             Value::Json(jsonb::array_text(&elements).into())
         }
         F::ToJsonb => match (args, types) {
@@ -149,7 +173,10 @@ pub(super) fn apply(function: JsonFunction, types: &[Type], args: &[Value]) -> R
                 }
             }
         }
-        F::ObjectOfPairs | F::ObjectOfKeysAndValues | F::JsonObjectOfPairs | F::JsonObjectOfKeysAndValues => {
+        F::ObjectOfPairs
+        | F::ObjectOfKeysAndValues
+        | F::JsonObjectOfPairs
+        | F::JsonObjectOfKeysAndValues => {
             return object_of_texts(function, args);
         }
     })

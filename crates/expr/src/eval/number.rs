@@ -27,7 +27,8 @@ fn integers(op: Arithmetic, ty: Number, args: &[Value]) -> Result {
     let overflow = || ValueError::out_of_range(name);
     let a = int(args, 0)?;
     let b = if args.len() > 1 { int(args, 1)? } else { 0 };
-    let shift = |b: i64| u32::try_from(b.rem_euclid(if ty == Number::Int8 { 64 } else { 32 })).unwrap_or(0);
+    let shift =
+        |b: i64| u32::try_from(b.rem_euclid(if ty == Number::Int8 { 64 } else { 32 })).unwrap_or(0);
     let result = match op {
         Arithmetic::Add => a.checked_add(b),
         Arithmetic::Subtract => a.checked_sub(b),
@@ -78,7 +79,11 @@ macro_rules! float_arithmetic {
         fn $name(op: Arithmetic, args: &[Value]) -> Result {
             let argument: fn(&[Value], usize) -> Result<$float> = $arg;
             let a = argument(args, 0)?;
-            let b = if args.len() > 1 { argument(args, 1)? } else { 0.0 };
+            let b = if args.len() > 1 {
+                argument(args, 1)?
+            } else {
+                0.0
+            };
             let result = match op {
                 Arithmetic::Add => a + b,
                 Arithmetic::Subtract => a - b,

@@ -59,21 +59,22 @@ fn format(types: &[Type], args: &[Value]) -> Result {
             out.push('%');
             continue;
         }
-        let number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| -> Result<Option<usize>> {
-            let mut digits = String::new();
-            while let Some(d) = chars.next_if(char::is_ascii_digit) {
-                digits.push(d);
-            }
-            if digits.is_empty() {
-                return Ok(None);
-            }
-            digits
-                .parse::<i32>()
-                .ok()
-                .and_then(|n| usize::try_from(n).ok())
-                .map(Some)
-                .ok_or_else(|| error("22003", "number is out of range"))
-        };
+        let number =
+            |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| -> Result<Option<usize>> {
+                let mut digits = String::new();
+                while let Some(d) = chars.next_if(char::is_ascii_digit) {
+                    digits.push(d);
+                }
+                if digits.is_empty() {
+                    return Ok(None);
+                }
+                digits
+                    .parse::<i32>()
+                    .ok()
+                    .and_then(|n| usize::try_from(n).ok())
+                    .map(Some)
+                    .ok_or_else(|| error("22003", "number is out of range"))
+            };
         let mut position = None;
         let mut width = None;
         let mut left = false;
@@ -96,7 +97,10 @@ fn format(types: &[Type], args: &[Value]) -> Result {
                 left = true;
             }
             if chars.peek() == Some(&'*') {
-                return Err(error("0A000", "`format` with a width argument is not computed"));
+                return Err(error(
+                    "0A000",
+                    "`format` with a width argument is not computed",
+                ));
             }
             width = number(&mut chars)?;
         }

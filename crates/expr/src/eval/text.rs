@@ -293,9 +293,9 @@ fn decode(s: &str, format: &str) -> Result {
             };
             while let Some(high) = digits.next() {
                 let high = digit(high)?;
-                let low = digits
-                    .next()
-                    .ok_or_else(|| error("22023", "invalid hexadecimal data: odd number of digits"))?;
+                let low = digits.next().ok_or_else(|| {
+                    error("22023", "invalid hexadecimal data: odd number of digits")
+                })?;
                 out.push(u8::try_from(high * 16 + digit(low)?).unwrap_or(0));
             }
             done(out)

@@ -129,7 +129,9 @@ fn pieces(format: &str) -> std::result::Result<Vec<Piece>, String> {
             rest = &rest[2..];
         }
         if rest.starts_with("TM") || rest.starts_with("tm") {
-            return Err("the pattern `TM` depends on the session's locale, and is not supported".to_owned());
+            return Err(
+                "the pattern `TM` depends on the session's locale, and is not supported".to_owned(),
+            );
         }
         match PATTERNS.iter().find(|(name, _)| stands(rest, name)) {
             Some((name, false)) => return Err(format!("the pattern `{name}` is not supported")),
@@ -171,7 +173,9 @@ pub(crate) fn check_datetime(format: &str, is_interval: bool) -> std::result::Re
     for piece in pieces(format)? {
         if let (true, Piece::Field { name, .. }) = (is_interval, &piece) {
             if !matches!(*name, "HH24" | "MI" | "SS" | "MS" | "US") {
-                return Err(format!("the pattern `{name}` is not supported for intervals"));
+                return Err(format!(
+                    "the pattern `{name}` is not supported for intervals"
+                ));
             }
         }
     }
@@ -179,11 +183,27 @@ pub(crate) fn check_datetime(format: &str, is_interval: bool) -> std::result::Re
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 const ROMAN: [&str; 12] = [
     "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII",
@@ -271,7 +291,19 @@ fn shown(pieces: &[Piece], field: &dyn Fn(&str, &str, bool) -> String) -> String
 fn takes_ordinal(name: &str) -> bool {
     !matches!(
         name,
-        "MONTH" | "MON" | "DAY" | "DY" | "RM" | "AM" | "PM" | "A.M." | "P.M." | "AD" | "BC" | "A.D." | "B.C."
+        "MONTH"
+            | "MON"
+            | "DAY"
+            | "DY"
+            | "RM"
+            | "AM"
+            | "PM"
+            | "A.M."
+            | "P.M."
+            | "AD"
+            | "BC"
+            | "A.D."
+            | "B.C."
     )
 }
 
@@ -345,7 +377,11 @@ fn field(moment: &Moment, name: &str, written: &str, fill: bool) -> String {
         "A.M." | "P.M." => half_day(c.hour, ["a.m.", "p.m."], written),
         "AD" | "BC" => cased(if year <= 0 { "bc" } else { "ad" }, written, 0),
         "A.D." | "B.C." => cased(if year <= 0 { "b.c." } else { "a.d." }, written, 0),
-        "MONTH" => cased(MONTHS[at(month - 1) % 12], written, if fill { 0 } else { 9 }),
+        "MONTH" => cased(
+            MONTHS[at(month - 1) % 12],
+            written,
+            if fill { 0 } else { 9 },
+        ),
         "MON" => cased(&MONTHS[at(month - 1) % 12][..3], written, 0),
         "DAY" => cased(DAYS[at(weekday) % 7], written, if fill { 0 } else { 9 }),
         "DY" => cased(&DAYS[at(weekday) % 7][..3], written, 0),

@@ -40,7 +40,11 @@ fn parse(format: &str) -> std::result::Result<Format, String> {
         fraction: Vec::new(),
         has_point: false,
     };
-    let refuse = |what: &str| Err(format!("the number format `{format}` is not supported: {what}"));
+    let refuse = |what: &str| {
+        Err(format!(
+            "the number format `{format}` is not supported: {what}"
+        ))
+    };
     let mut rest = format;
     let mut ended = false;
     while let Some(c) = rest.chars().next() {
@@ -72,7 +76,10 @@ fn parse(format: &str) -> std::result::Result<Format, String> {
             '.' if parsed.has_point => return refuse("two points"),
             '.' => parsed.has_point = true,
             'S' | 's' => {
-                if parsed.sign != Sign::Implied || !parsed.prefix.is_empty() || !parsed.suffix.is_empty() {
+                if parsed.sign != Sign::Implied
+                    || !parsed.prefix.is_empty()
+                    || !parsed.suffix.is_empty()
+                {
                     return refuse("a sign here");
                 }
                 parsed.sign = if begun { Sign::Trailing } else { Sign::Leading };
@@ -140,7 +147,10 @@ pub(super) fn number(args: &[Value]) -> Result {
     }
     let format = parse(pattern).map_err(|e| error("0A000", e))?;
     if !value.is_finite() {
-        return Err(error("0A000", "`to_char` of NaN and infinity is not computed"));
+        return Err(error(
+            "0A000",
+            "`to_char` of NaN and infinity is not computed",
+        ));
     }
     let places = format.fraction.len();
     let rounded = value.round(i32::try_from(places).unwrap_or(0));
@@ -177,7 +187,11 @@ fn filled(format: &Format, negative: bool, whole: &str, decimals: &str, slots: u
     let padded = format!("{whole:0>slots$}");
     // How many decimals are shown: under FM, zeros at the end that stand for a `9` are not.
     let shown_decimals = if format.fill {
-        let forced = format.fraction.iter().rposition(|c| *c == '0').map_or(0, |at| at + 1);
+        let forced = format
+            .fraction
+            .iter()
+            .rposition(|c| *c == '0')
+            .map_or(0, |at| at + 1);
         decimals.trim_end_matches('0').len().max(forced)
     } else {
         decimals.len()

@@ -164,6 +164,21 @@ def all():
         for n in numbers:
             if r.random() < 0.6:
                 out.append(f"to_char({n}, '{f}')")
+    # Regular expressions.
+    atoms = ["a", "b", ".", "[ab]", "[^a]", "[a-c]", "\\d", "\\.", "(a|b)", "(ab)", "(?:a|bc)", "é", "x", "[0-9-]", "A", "-"]
+    texts = ["abc", "aab", "", "a.b", "Äé", "12-34", "ABC", "a" + "b" * 4, "xéx", "a b", "caab1"]
+    for _ in range(400):
+        p = "".join(r.choice(atoms) + r.choice(["", "", "", "*", "+", "?", "{2}", "{1,3}", "{0,}"]) for _ in range(r.randrange(1, 4)))
+        p = r.choice(["", "", "^"]) + p + r.choice(["", "", "$"]) + r.choice([""] * 5 + ["|b", "|^a"])
+        t = r.choice(texts)
+        op = r.choice(["~", "~*", "!~", "!~*"])
+        out.append(f"'{t}'::text {op} '{p}'")
+        flags = r.choice(["", ", 'g'", ", ''"])
+        out.append(f"regexp_replace('{t}', '{p}', '_'{flags})")
+    for p in ["[^0-9]", "[^a-z]+", "a+", "ab", "^a", "b$", "-", "x*", "[ab]{2}", "a.*", "é"]:
+        for t in texts:
+            out.append(f"regexp_replace('{t}', '{p}', '#', 'g')")
+            out.append(f"regexp_replace('{t}', '{p}', '')")
     # Where only the message differs, or the reader of this fixture would have to know more of the grammar.
     unread = ("- (-2147483648)", "# -2147483648", "age('infinity'")
     out = [e for e in out if not any(u in e for u in unread)]

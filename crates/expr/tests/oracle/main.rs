@@ -43,7 +43,9 @@ fn answer(sql: &str) -> (String, String) {
         Ok(value) => {
             let mut out = String::new();
             write_output(&mut out, &value, &typed.ty);
-            out.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t")
+            out.replace('\\', "\\\\")
+                .replace('\n', "\\n")
+                .replace('\t', "\\t")
         }
         Err(e) => return (String::new(), format!("ERROR: {}", e.message)),
     };
@@ -77,7 +79,9 @@ fn expressions_give_what_postgres_gives() {
             *refused.entry(ours).or_default() += 1;
             continue;
         }
-        wrong.push(format!("{sql}\n  Postgres: {ty} {value}\n  readside: {our_type} {ours}"));
+        wrong.push(format!(
+            "{sql}\n  Postgres: {ty} {value}\n  readside: {our_type} {ours}"
+        ));
     }
     if std::env::var_os("SHOW_REFUSED").is_some() {
         for (message, n) in &refused {

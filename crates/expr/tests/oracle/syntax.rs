@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use readside_expr::{
-    CastContext, Collation, Derivation, Refused, Typed, all_array, and, any_array, array, at_time_zone,
-    between, case, cast, coalesce, collate, greatest, in_list, is_distinct, is_not_distinct,
-    is_not_null, is_null, is_truth, least, like, not, nullif, or, resolve_function,
-    resolve_operator, row, simple_case, subscript,
+    CastContext, Collation, Derivation, Refused, Typed, all_array, and, any_array, array,
+    at_time_zone, between, case, cast, coalesce, collate, greatest, in_list, is_distinct,
+    is_not_distinct, is_not_null, is_null, is_truth, least, like, not, nullif, or,
+    resolve_function, resolve_operator, row, simple_case, subscript,
 };
 use readside_pgtype::{EnumType, Type};
 
@@ -61,7 +61,9 @@ fn tokens(sql: &str) -> Vec<Token> {
             let end = i + 1 + chars[i + 1..].iter().position(|c| *c == '"').unwrap();
             out.push(Token::Quoted(chars[i + 1..end].iter().collect()));
             i = end + 1;
-        } else if c.is_ascii_digit() || c == '.' && chars.get(i + 1).is_some_and(char::is_ascii_digit) {
+        } else if c.is_ascii_digit()
+            || c == '.' && chars.get(i + 1).is_some_and(char::is_ascii_digit)
+        {
             let start = i;
             while i < chars.len()
                 && (chars[i].is_ascii_digit()
@@ -77,7 +79,9 @@ fn tokens(sql: &str) -> Vec<Token> {
             while i < chars.len() && (chars[i].is_alphanumeric() || chars[i] == '_') {
                 i += 1;
             }
-            out.push(Token::Word(chars[start..i].iter().collect::<String>().to_lowercase()));
+            out.push(Token::Word(
+                chars[start..i].iter().collect::<String>().to_lowercase(),
+            ));
         } else if "(),[]".contains(c) {
             out.push(Token::Op(c.to_string()));
             i += 1;
@@ -115,7 +119,11 @@ pub(crate) fn read(sql: &str) -> Built {
         at: 0,
     };
     let typed = database_default(reader.expression(0)?);
-    assert!(reader.at == reader.tokens.len(), "trailing tokens in `{sql}`: {:?}", &reader.tokens[reader.at..]);
+    assert!(
+        reader.at == reader.tokens.len(),
+        "trailing tokens in `{sql}`: {:?}",
+        &reader.tokens[reader.at..]
+    );
     Ok(typed)
 }
 
@@ -162,11 +170,19 @@ impl Reader {
     }
 
     fn expect_op(&mut self, op: &str) {
-        assert!(self.eat_op(op), "expected `{op}` at {:?}", &self.tokens[self.at..]);
+        assert!(
+            self.eat_op(op),
+            "expected `{op}` at {:?}",
+            &self.tokens[self.at..]
+        );
     }
 
     fn expect_word(&mut self, word: &str) {
-        assert!(self.eat_word(word), "expected `{word}` at {:?}", &self.tokens[self.at..]);
+        assert!(
+            self.eat_word(word),
+            "expected `{word}` at {:?}",
+            &self.tokens[self.at..]
+        );
     }
 
     fn word(&mut self) -> String {
@@ -287,7 +303,9 @@ impl Reader {
                                 }
                             }
                         }
-                        if op == "#" && matches!(self.tokens.get(self.at + 1), Some(Token::Op(n)) if n == "-") {
+                        if op == "#"
+                            && matches!(self.tokens.get(self.at + 1), Some(Token::Op(n)) if n == "-")
+                        {
                             name = "#-".to_owned();
                             length = 2;
                         }
@@ -413,7 +431,11 @@ impl Reader {
                     row(list)
                 }
             }
-            Token::Op(op) if op == "-" && matches!(self.peek(), Some(Token::Number(_))) && self.sign_binds() => {
+            Token::Op(op)
+                if op == "-"
+                    && matches!(self.peek(), Some(Token::Number(_)))
+                    && self.sign_binds() =>
+            {
                 let Some(Token::Number(n)) = self.peek().cloned() else {
                     panic!("number");
                 };
