@@ -61,8 +61,8 @@ pub(crate) struct Level {
     /// Where the first aggregate stands.
     pub(crate) first_aggregate: Cell<Option<Span>>,
     pub(crate) place: Cell<Place>,
-    /// Columns read after grouping, with the first place of each.
-    pub(crate) reads: RefCell<HashMap<ColumnRef, (Span, String)>>,
+    /// Columns read after grouping, itself or in a subquery, with the first place of each.
+    pub(crate) reads: RefCell<HashMap<(ColumnRef, bool), Span>>,
 }
 
 /// Aggregates are columns of the grouping from here on until the number of keys is known.
@@ -171,7 +171,7 @@ impl<'s> Scope<'s> {
                         },
                     ));
                 }
-                self.note(&hit.typed, ident.span, scope, &name);
+                self.note(&hit.typed, ident.span, scope);
                 return Ok(Found::Column(hit.typed.clone()));
             }
         }
@@ -208,7 +208,7 @@ impl<'s> Scope<'s> {
             let mut columns = hit.columns.iter().filter(|c| c.name == name);
             return match (columns.next(), columns.next()) {
                 (Some(found), None) => {
-                    self.note(&found.typed, span, scope, &format!("{alias}.{name}"));
+                    self.note(&found.typed, span, scope);
                     Ok(Found::Column(found.typed.clone()))
                 }
                 (Some(_), Some(_)) => Err(Problem::at(
@@ -244,14 +244,18 @@ impl<'s> Scope<'s> {
     }
 
     /// Remembers that `*` read a column here.
-    pub(crate) fn note_read(&'s self, typed: &Typed, span: Span, name: &str) {
-        self.note(typed, span, self, name);
+    pub(crate) fn note_read(&'s self, typed: &Typed, span: Span) {
+        self.note(typed, span, self);
     }
 
     /// Remembers that a column was read after grouping.
-    fn note(&'s self, typed: &Typed, span: Span, found: &Scope<'_>, name: &str) {
+    fn note(&'s self, typed: &Typed, span: Span, found: &Scope<'_>) {
         // A level's own FROM scope may be a child of it (LATERAL), so the level is found outwards from where the name was.
         let level = found.level.or_else(|| found.parent.and_then(|p| p.level));
+        let nested = match (level, self.own_level()) {
+            (Some(level), Some(own)) => !std::ptr::eq(level, own),
+            _ => false,
+        };
         if let Some(level) = level
             && level.place.get() == Place::After
         {
@@ -259,8 +263,8 @@ impl<'s> Scope<'s> {
                 level
                     .reads
                     .borrow_mut()
-                    .entry(column)
-                    .or_insert_with(|| (span, name.to_owned()));
+                    .entry((column, nested))
+                    .or_insert(span);
             }
         }
     }

@@ -26,11 +26,14 @@ impl Binder<'_> {
         let written = key_exprs.clone();
         let whole = self.wholly_grouped(&local, &written);
         let mut ungrouped = None;
+        // Inside a subquery Postgres recognises group columns only, no longer expressions.
+        let inside = std::cell::Cell::new(false);
         let arena = &self.arena;
         let mut extra: Vec<(Expr, Type)> = Vec::new();
         let mut replace = |e: &Expr| {
             if let Some(i) = written.iter().position(|k| k == e)
                 && !matches!(e, Expr::Const(_))
+                && (!inside.get() || matches!(e, Expr::Column(_)))
             {
                 return Some(key_column(occ, i));
             }
@@ -43,7 +46,7 @@ impl Binder<'_> {
             };
             if !whole.contains(&of) {
                 if let Expr::Column(c) = e {
-                    ungrouped.get_or_insert(*c);
+                    ungrouped.get_or_insert((*c, inside.get()));
                 }
                 return None;
             }
@@ -59,6 +62,7 @@ impl Binder<'_> {
             nested.extend(readside_plan::subqueries_of(e));
             rewrite(e, &mut replace)
         });
+        inside.set(true);
         let mut replaced = Vec::new();
         for id in nested {
             if let Some(subquery) = arena.subquery(id) {
@@ -70,8 +74,8 @@ impl Binder<'_> {
                 replaced.push(Replaced::Subquery(id, subquery));
             }
         }
-        if let Some(column) = ungrouped {
-            return Err(self.ungrouped(column, level));
+        if let Some((column, in_subquery)) = ungrouped {
+            return Err(self.ungrouped(column, in_subquery, level));
         }
         for one in replaced {
             match one {
@@ -159,7 +163,7 @@ impl Binder<'_> {
             .collect()
     }
 
-    fn ungrouped(&self, column: ColumnRef, level: &Level) -> Box<Problem> {
+    fn ungrouped(&self, column: ColumnRef, in_subquery: bool, level: &Level) -> Box<Problem> {
         let occ = self.arena.occ(column.occ);
         let name = occ
             .columns
@@ -168,13 +172,18 @@ impl Binder<'_> {
         let shown = format!("{}.{name}", occ.alias);
         let reads = level.reads.borrow();
         let span = reads
-            .get(&column)
-            .map_or_else(sqlparser::tokenizer::Span::empty, |(span, _)| *span);
+            .get(&(column, in_subquery))
+            .copied()
+            .unwrap_or_else(sqlparser::tokenizer::Span::empty);
         Problem::hinted(
             span,
-            format!(
-                "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
-            ),
+            if in_subquery {
+                format!("subquery uses ungrouped column \"{shown}\" from outer query")
+            } else {
+                format!(
+                    "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                )
+            },
             format!("add `{shown}` to GROUP BY"),
         )
     }

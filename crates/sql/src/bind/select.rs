@@ -233,7 +233,7 @@ impl Binder<'_> {
 
     fn all_columns(&mut self, columns: &[NamedColumn], scope: &Scope<'_>, span: Span) -> Vec<Item> {
         for column in columns {
-            scope.note_read(&column.typed, span, &column.name);
+            scope.note_read(&column.typed, span);
         }
         columns
             .iter()

@@ -25,6 +25,8 @@ pub(super) struct Facts<'a, 'c> {
     pub(super) supplied: HashMap<OccId, Supplied>,
     /// Columns that always equal an expression, where equal values are the same value.
     equal: Vec<(ColumnRef, Expr)>,
+    /// Columns that equal an expression by the operator, though the two may be written differently.
+    similar: Vec<(ColumnRef, Expr)>,
 }
 
 /// How an outer join supplies an occurrence.
@@ -77,6 +79,7 @@ impl<'a, 'c> Facts<'a, 'c> {
             usable: HashMap::new(),
             supplied: HashMap::new(),
             equal: Vec::new(),
+            similar: Vec::new(),
         };
         if let Some(from) = &query.from {
             facts.occs = from.occurrences();
@@ -91,12 +94,17 @@ impl<'a, 'c> Facts<'a, 'c> {
                 continue;
             };
             for (side, other) in [(l, r), (r, l)] {
-                if let Expr::Column(c) = side
-                    && equality_is_identity(&ty)
-                    && facts.occs.contains(&c.occ)
-                {
+                let Expr::Column(c) = side else { continue };
+                if !facts.occs.contains(&c.occ) {
+                    continue;
+                }
+                // Columns of the same char(n) are padded alike.
+                let padded = matches!(ty, Type::Bpchar)
+                    && matches!(other, Expr::Column(o) if typmod(arena, *c) == typmod(arena, *o) && typmod(arena, *c) > 0);
+                if equality_is_identity(&ty) || padded {
                     facts.equal.push((*c, other.clone()));
                 }
+                facts.similar.push((*c, other.clone()));
             }
         }
         facts
@@ -134,6 +142,11 @@ impl<'a, 'c> Facts<'a, 'c> {
             .filter(|(column, _)| !self.supplied.contains_key(&column.occ))
             .cloned()
             .collect()
+    }
+
+    /// Columns that equal an expression by the operator, though the two may be written differently.
+    pub(super) fn similar_columns(&self) -> &[(ColumnRef, Expr)] {
+        &self.similar
     }
 
     /// The candidate keys of an occurrence, each a list of its columns.
@@ -245,6 +258,14 @@ impl<'a, 'c> Facts<'a, 'c> {
                 .then(|| Source::Conjunct(conjunct.clone()))
         })
     }
+}
+
+fn typmod(arena: &Arena<'_>, column: ColumnRef) -> i32 {
+    arena
+        .occ(column.occ)
+        .columns
+        .get(usize::from(column.column))
+        .map_or(-1, |n| n.typed.typmod)
 }
 
 /// Whether the presence of `occ` is asked for in `e`.

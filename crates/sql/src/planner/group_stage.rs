@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use readside_expr::{ColumnRef, Expr, OccId, resolve_operator};
+use readside_expr::{ColumnRef, Expr, OccId, Typed, resolve_operator};
+use readside_pgtype::Value;
 use readside_plan::{FromItem, Grouping, Head, Query, Relation, Stage, StageColumn, StageId};
 use sqlparser::tokenizer::Span;
 
@@ -81,6 +82,10 @@ impl Planner<'_> {
                     if facts.candidate_keys(c.occ).iter().any(|k| k.contains(&c.column)))
             });
             for i in order {
+                // Without any key it would be one group that is always there.
+                if kept.len() == 1 {
+                    break;
+                }
                 let without: Vec<usize> = kept.iter().copied().filter(|k| *k != i).collect();
                 let facts = Facts::of(&self.arena, block);
                 let known = closure_of(&facts, group, &without);
@@ -170,13 +175,14 @@ impl Planner<'_> {
         let mut named = Vec::new();
         for i in kept {
             let name = self.expr_name(&group.keys[*i]);
-            let not_null = self.is_not_null(&block, &group.keys[*i]);
+            let mut typed = self.typed_of(&group.keys[*i], &group.key_types[*i]);
+            typed.not_null = self.is_not_null(&block, &group.keys[*i]);
             columns.push(StageColumn {
                 name: name.clone(),
-                ty: group.key_types[*i].clone(),
-                not_null,
+                ty: typed.ty.clone(),
+                not_null: typed.not_null,
             });
-            named.push((name, group.key_types[*i].clone(), not_null));
+            named.push((name, typed));
         }
         for call in &group.aggregates {
             let (name, ty) = crate::aggregates::describe(call);
@@ -185,18 +191,14 @@ impl Planner<'_> {
                 ty: ty.clone(),
                 not_null: false,
             });
-            named.push((name, ty, false));
+            named.push((name, Typed::new(Expr::Const(Value::Null), ty)));
         }
         let mut typed = Vec::new();
-        for (i, (name, ty, not_null)) in named.into_iter().enumerate() {
-            let mut t = readside_expr::Typed::new(
-                Expr::Column(ColumnRef {
-                    occ: stage_occ,
-                    column: super::column(i)?,
-                }),
-                ty,
-            );
-            t.not_null = not_null;
+        for (i, (name, mut t)) in named.into_iter().enumerate() {
+            t.expr = Expr::Column(ColumnRef {
+                occ: stage_occ,
+                column: super::column(i)?,
+            });
             typed.push(NamedColumn { name, typed: t });
         }
         self.arena.occ_mut(stage_occ).columns = typed;

@@ -170,6 +170,16 @@ impl<'c> Planner<'c> {
         }
     }
 
+    /// An expression with what is known of its type.
+    fn typed_of(&self, e: &Expr, ty: &readside_pgtype::Type) -> readside_expr::Typed {
+        if let Expr::Column(c) = e
+            && let Some(named) = self.arena.occ(c.occ).columns.get(usize::from(c.column))
+        {
+            return named.typed.clone();
+        }
+        readside_expr::Typed::new(e.clone(), ty.clone())
+    }
+
     /// Whether a group column can be proven not to be NULL.
     fn is_not_null(&self, block: &Query, e: &Expr) -> bool {
         match e {

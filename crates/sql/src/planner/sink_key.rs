@@ -62,6 +62,7 @@ impl Planner<'_> {
         let mut pieces = Vec::new();
         let facts = Facts::of(&self.arena, query);
         let equal = facts.equal_columns();
+        let similar = facts.similar_columns().to_vec();
         for occ in &key {
             let Some(identity) = candidate_keys(&self.arena, *occ).into_iter().next() else {
                 return Err(Problem::hinted(
@@ -101,6 +102,36 @@ impl Planner<'_> {
             pieces.dedup_by_key(|p| p.column);
             return Ok(SinkKey { pieces });
         }
+        // A hidden piece that the others determine is left out; something must tell an absent side from one that is there.
+        let mut i = 0;
+        while i < pieces.len() {
+            let piece = &pieces[i];
+            let alone = pieces
+                .iter()
+                .filter(|p| p.source.occ == piece.source.occ)
+                .count()
+                == 1;
+            if piece.column.is_some() || (piece.supplied && alone) {
+                i += 1;
+                continue;
+            }
+            let rest = pieces
+                .iter()
+                .enumerate()
+                .filter(|(j, _)| *j != i)
+                .map(|(_, p)| p.source);
+            let known = facts.closure([], rest);
+            if key.iter().all(|occ| known.occs.contains_key(occ)) {
+                pieces.remove(i);
+            } else {
+                i += 1;
+            }
+        }
+        if pieces.iter().all(|p| p.column.is_some()) {
+            pieces.sort_by_key(|p| p.column);
+            pieces.dedup_by_key(|p| p.column);
+            return Ok(SinkKey { pieces });
+        }
         let mut hidden = 0;
         let mut names = Vec::new();
         for piece in &mut pieces {
@@ -111,7 +142,15 @@ impl Planner<'_> {
             piece.name = format!("_key_{hidden}");
             let occ = self.arena.occ(piece.source.occ);
             let shown = self.expr_name(&Expr::Column(piece.source));
-            let text = self.text_of(&Expr::Column(piece.source), root, group);
+            // A key is written in canonical form, so whatever equals it may stand for it.
+            let text = std::iter::once(Expr::Column(piece.source))
+                .chain(
+                    similar
+                        .iter()
+                        .filter(|(c, _)| *c == piece.source && !piece.supplied)
+                        .map(|(_, other)| other.clone()),
+                )
+                .find_map(|e| self.text_of(&e, root, group));
             if text.is_none() {
                 return Err(Problem::hinted(
                     span,

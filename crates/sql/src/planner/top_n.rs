@@ -211,19 +211,17 @@ impl Planner<'_> {
         for (i, (e, ty)) in partition.iter().chain(&outputs).enumerate() {
             let name = self.expr_name(e);
             let not_null = self.is_not_null(query, e);
+            let mut typed = self.typed_of(e, ty);
+            typed.expr = Expr::Column(ColumnRef {
+                occ,
+                column: super::column(i)?,
+            });
+            typed.not_null = not_null;
             columns.push(StageColumn {
                 name: name.clone(),
-                ty: ty.clone(),
+                ty: typed.ty.clone(),
                 not_null,
             });
-            let mut typed = Typed::new(
-                Expr::Column(ColumnRef {
-                    occ,
-                    column: super::column(i)?,
-                }),
-                ty.clone(),
-            );
-            typed.not_null = not_null;
             named.push(NamedColumn { name, typed });
         }
         self.arena.occ_mut(occ).columns = named;
