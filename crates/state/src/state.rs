@@ -213,6 +213,8 @@ impl State {
         while self.forgetting {
             self.forgetting = !large::forget_some(self.base.as_ref())?;
         }
+        // Old undo records must not be taken for new ones.
+        self.view = self.base.view()?;
         self.large = Some(Large { reserve: None });
         Ok(())
     }
