@@ -27,7 +27,7 @@ pub mod setup;
 mod wait;
 pub mod workload;
 
-pub use cache::cache_dir;
+pub use cache::{cache_dir, workspace};
 pub use http::client as http_client;
 pub use place::{Port, Scratch};
 pub use wait::until;

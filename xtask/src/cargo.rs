@@ -48,3 +48,20 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
     let target = ours.ancestors().nth(2).context("the target directory")?;
     Ok(target.join("release/readside"))
 }
+
+/// Runs the decoder's fuzz target.
+pub(crate) fn fuzz(seconds: u32) -> Result<ExitCode> {
+    // By rustup's proxy: the cargo that runs us has a fixed toolchain.
+    let status = Command::new("rustup")
+        .args(["run", "nightly", "cargo", "fuzz", "run", "decode", "--"])
+        .arg(format!("-max_total_time={seconds}"))
+        .current_dir(readside_tests::workspace().join("crates/pgoutput"))
+        .status()
+        .context("run `rustup`")?;
+    if !status.success() {
+        bail!(
+            "the fuzz target failed or can't be run\n  hint: rustup toolchain install nightly && cargo install cargo-fuzz"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

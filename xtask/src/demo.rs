@@ -212,7 +212,7 @@ async fn where_to_look(stage: &Stage, project: &Project) -> Result<Vec<String>> 
 }
 
 /// The table of what was compared; exit code 0 only if nothing differs.
-async fn verdict(project: &Project) -> Result<ExitCode> {
+pub(crate) async fn verdict(project: &Project) -> Result<ExitCode> {
     let compared = project.compare().await?;
     println!(
         "{:<20} {:<10} {:>9} {:>9} {:>8} {:>6} {:>6}",

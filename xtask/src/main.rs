@@ -7,6 +7,7 @@
 
 mod bench;
 mod cargo;
+mod chaos;
 mod demo;
 mod licences;
 mod screen;
@@ -39,6 +40,14 @@ enum Command {
     Demo(demo::Options),
     /// Measures catching up and freshness, against Postgres' own tools in the same run
     Bench(bench::Options),
+    /// Runs the shop while everything is killed and restarted, and compares
+    Chaos(chaos::Options),
+    /// Feeds the replication decoder random bytes (needs a nightly compiler and cargo-fuzz)
+    Fuzz {
+        /// For so long
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Starts Postgres, Redis and OpenSearch, and prints how to reach them; Ctrl-C stops them
     Services,
     /// Checks that every dependency's licence is allowed, and against advisories where they can be reached
@@ -69,6 +78,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { filter } => cargo::test(filter.as_deref()),
         Command::Demo(options) => wait_for(demo::run(options)),
         Command::Bench(options) => wait_for(bench::run(options)),
+        Command::Chaos(options) => wait_for(chaos::run(options)),
+        Command::Fuzz { seconds } => cargo::fuzz(seconds),
         Command::Services => wait_for(services::run()),
         Command::Licences => licences::check(),
     }
