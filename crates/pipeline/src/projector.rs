@@ -215,7 +215,10 @@ impl Projector {
         let published = self.state.committed().published;
         loop {
             match self.reader.next()? {
-                Some(record) if record.end() <= published && !matches!(record, Record::Control { .. }) => {}
+                Some(Record::Transaction(transaction)) if transaction.head.end <= published => {
+                    each_message(&transaction, &mut |messages| Ok(self.engine.describe(&mut self.state, messages)?))?;
+                }
+                Some(Record::Keepalive { lsn, .. }) if lsn <= published => {}
                 other => return Ok(other),
             }
         }
@@ -338,6 +341,14 @@ pub(crate) fn apply(
         end_lsn: transaction.head.end,
         commit_time: transaction.head.committed_at,
     };
+    each_message(transaction, &mut |messages| Ok(engine.apply(state, batch, header, messages)?))
+}
+
+/// Gives a transaction's messages to `f`, and what went wrong with reading them to the caller.
+fn each_message(
+    transaction: &Transaction,
+    f: &mut dyn FnMut(&mut dyn Iterator<Item = Bytes>) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
     let mut failed: Option<ChangelogError> = None;
     let mut messages = transaction.messages()?;
     let mut next = std::iter::from_fn(|| -> Option<Bytes> {
@@ -349,7 +360,7 @@ pub(crate) fn apply(
             }
         }
     });
-    engine.apply(state, batch, header, &mut next)?;
+    f(&mut next)?;
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(()),

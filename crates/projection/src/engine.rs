@@ -270,6 +270,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes note of the relations that a transaction describes, and of nothing else in it: for a transaction that tables which were
+    /// copied later already show. A relation is described once per connection, wherever that happens to be.
+    pub fn describe(&mut self, state: &mut State, messages: &mut dyn Iterator<Item = Bytes>) -> Result<(), ProjectionError> {
+        for message in messages {
+            self.ingest.describe_and_keep(state, &self.tables, &message)?;
+        }
+        Ok(())
+    }
+
     /// Moves the position without changes (a keepalive). Nothing may be in the batch behind it.
     pub fn keepalive(&mut self, state: &mut State, lsn: Lsn) {
         let committed = state.committed();

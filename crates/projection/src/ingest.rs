@@ -87,6 +87,21 @@ impl Ingest {
         Ok(oid)
     }
 
+    /// Takes note of a relation's description; says whether the message was one.
+    pub(crate) fn describe_and_keep(
+        &mut self,
+        state: &mut State,
+        tables: &BTreeMap<u32, TableExec>,
+        message: &Bytes,
+    ) -> Result<bool, ProjectionError> {
+        if message.first() != Some(&b'R') {
+            return Ok(false);
+        }
+        let oid = self.describe(message, tables)?;
+        state.put(&keyspace::meta(&format!("relation/{oid}")), message)?;
+        Ok(true)
+    }
+
     /// Applies one message. Changes of tables that are not valid yet at this commit are passed over.
     pub(crate) fn apply(
         &mut self,
@@ -97,9 +112,7 @@ impl Ingest {
         message: &Bytes,
         touched: &mut Touched,
     ) -> Result<u64, ProjectionError> {
-        if message.first() == Some(&b'R') {
-            let oid = self.describe(message, tables)?;
-            state.put(&keyspace::meta(&format!("relation/{oid}")), message)?;
+        if self.describe_and_keep(state, tables, message)? {
             return Ok(0);
         }
         let message = decode(message, false).map_err(|e| ProjectionError::Message(e.to_string()))?;
