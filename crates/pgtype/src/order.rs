@@ -24,7 +24,7 @@ pub fn compare_typed(a: &Value, b: &Value, ty: &Type) -> Ordering {
         (Value::Int(a), Value::Int(b)) => a.cmp(b),
         (Value::Float4(a), Value::Float4(b)) => compare_floats((*a).into(), (*b).into()),
         (Value::Float8(a), Value::Float8(b)) => compare_floats(*a, *b),
-        (Value::Numeric(a), Value::Numeric(b)) => a.cmp(b),
+        (Value::Numeric(a), Value::Numeric(b)) => a.compare(b),
         (Value::Text(a), Value::Text(b)) if *ty.base() == Type::Bpchar => {
             a.trim_end_matches(' ').cmp(b.trim_end_matches(' '))
         }

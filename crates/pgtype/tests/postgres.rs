@@ -252,7 +252,7 @@ fn numeric_answer(question: &[String]) -> Option<Answer> {
         "/" => show(a().div(&b())),
         "%" => show(a().rem(&b())),
         "div" => show(a().div_trunc(&b())),
-        "cmp" => compared(a().cmp(&b())),
+        "cmp" => compared(a().compare(&b())),
         "round" => show(Ok(a().round(places()))),
         "trunc" => show(Ok(a().trunc(places()))),
         "ceil" => show(Ok(a().ceil())),

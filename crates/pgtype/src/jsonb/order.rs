@@ -38,7 +38,7 @@ pub fn compare_jsonb(a: &Json, b: &Json) -> Ordering {
 fn compare_nested(a: &Json, b: &Json) -> Ordering {
     match (a, b) {
         (Json::Bool(a), Json::Bool(b)) => a.cmp(b),
-        (Json::Number(a), Json::Number(b)) => a.cmp(b),
+        (Json::Number(a), Json::Number(b)) => a.compare(b),
         (Json::String(a), Json::String(b)) => a.cmp(b),
         (Json::Array(a), Json::Array(b)) => a.len().cmp(&b.len()).then_with(|| {
             a.iter()

@@ -344,7 +344,7 @@ impl Numeric {
         let truncated = self.trunc(0);
         if self.is_finite() && self.signum() == direction && truncated != *self {
             let (integer, _) = truncated.to_parts().unwrap_or_default();
-            if truncated.cmp(self) != Ordering::Equal {
+            if truncated.compare(self) != Ordering::Equal {
                 return Numeric::from_parts(integer + direction, 0);
             }
         }

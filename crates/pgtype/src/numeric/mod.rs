@@ -272,7 +272,7 @@ impl Numeric {
     ///
     /// Not the trait, since `==` tells 1.0 from 1.00.
     #[must_use]
-    pub fn cmp(&self, other: &Numeric) -> Ordering {
+    pub fn compare(&self, other: &Numeric) -> Ordering {
         if let Some((a, b, _)) = self.aligned_small(other) {
             return a.cmp(&b);
         }
