@@ -230,7 +230,7 @@ pub(crate) fn view_cells(view: &ViewStatus) -> Vec<Cell> {
     vec![
         (view.view.clone(), None),
         (view.sink.clone(), None),
-        (view.location.clone(), None),
+        (place(view), None),
         state,
         (lag(view.lag_seconds), late.then_some(Tone::Bad)),
         (bytes(view.lag_bytes), None),
@@ -246,6 +246,15 @@ pub(crate) fn view_cells(view: &ViewStatus) -> Vec<Cell> {
             Some(Tone::Dim),
         ),
     ]
+}
+
+/// A view without a key template is kept under its own name.
+fn place(view: &ViewStatus) -> String {
+    if view.location.is_empty() {
+        format!("{}:…", view.view)
+    } else {
+        view.location.clone()
+    }
 }
 
 pub(crate) fn sink_cells(sink: &SinkStatus) -> Vec<Cell> {
