@@ -366,11 +366,7 @@ fn quantified(op: &str, left: Typed, array: Typed, all: bool) -> Result<Typed, R
         )));
     };
     // What the operator makes of the left operand and one element, which stands in as a column of its own.
-    let array = if array_type == Type::Unknown {
-        coerce(array, &array_of(r.clone()), -1, CastContext::Implicit)?
-    } else {
-        coerce(array, &array_of(r.clone()), -1, CastContext::Implicit)?
-    };
+    let array = coerce(array, &array_of(r.clone()), -1, CastContext::Implicit)?;
     let left = coerce(left, &l, -1, CastContext::Implicit)?;
     let element = Typed {
         collation: array.collation.clone(),
@@ -480,24 +476,23 @@ pub fn is_not_null(arg: Typed) -> Result<Typed, Refused> {
 /// # Errors
 /// Operands without an equality.
 pub fn is_distinct(left: Typed, right: Typed) -> Result<Typed, Refused> {
-    if let (Expr::Record(a), Expr::Record(b)) = (&left.expr, &right.expr) {
-        if a.len() == b.len() {
-            if let (Type::Record(x), Type::Record(y)) = (&left.ty, &right.ty) {
-                let tests = a
-                    .iter()
-                    .zip(&x.fields)
-                    .zip(b.iter().zip(&y.fields))
-                    .map(|((l, (_, lt)), (r, (_, rt)))| {
-                        let side = |e: &Expr, t: &Type, c: &Collation| Typed {
-                            collation: c.clone(),
-                            ..Typed::new(e.clone(), t.clone())
-                        };
-                        is_distinct(side(l, lt, &left.collation), side(r, rt, &right.collation))
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                return or(tests);
-            }
-        }
+    if let (Expr::Record(a), Expr::Record(b), Type::Record(x), Type::Record(y)) =
+        (&left.expr, &right.expr, &left.ty, &right.ty)
+        && a.len() == b.len()
+    {
+        let side = |e: &Expr, t: &Type, c: &Collation| Typed {
+            collation: c.clone(),
+            ..Typed::new(e.clone(), t.clone())
+        };
+        let tests = a
+            .iter()
+            .zip(&x.fields)
+            .zip(b.iter().zip(&y.fields))
+            .map(|((l, (_, lt)), (r, (_, rt)))| {
+                is_distinct(side(l, lt, &left.collation), side(r, rt, &right.collation))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        return or(tests);
     }
     if is_null_literal(&left) {
         return is_not_null_scalar(right);

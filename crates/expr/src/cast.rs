@@ -111,10 +111,10 @@ fn is_relabel(from: &Type, to: &Type) -> bool {
 
 /// A cast of a constant is done at once where it succeeds.
 fn fold(func: Func, arg: Expr) -> Expr {
-    if let Expr::Const(value) = &arg {
-        if let Ok(value) = eval::apply(&func, &[value.clone()]) {
-            return Expr::Const(value);
-        }
+    if let Expr::Const(value) = &arg
+        && let Ok(value) = eval::apply(&func, std::slice::from_ref(value))
+    {
+        return Expr::Const(value);
     }
     Expr::Call {
         func,

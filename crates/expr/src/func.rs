@@ -325,8 +325,6 @@ functions! {
         JustifyHours = "interval_justify_hours",
         JustifyInterval = "interval_justify_interval",
         ToTimestamp = "float8_timestamptz",
-        ToDate = "to_date",
-        ToTimestampFormat = "to_timestamp",
         ToChar = "timestamp_to_char" | "timestamptz_to_char" | "interval_to_char",
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use readside_pgtype::datetime::Zone;
 use readside_pgtype::{Type, Value};
 
 use crate::build::is_true_constant;
@@ -407,10 +408,10 @@ fn check_arguments(func: &Func, args: &[Typed]) -> Result<(), Refused> {
                 })?;
             }
         }
-        Func::Datetime(DatetimeFunction::ToDate | DatetimeFunction::ToTimestampFormat) => {
-            if let Some(format) = constant(1)? {
-                crate::eval::to_char::check_input(&format)
-                    .map_err(|e| Refused::with_hint(e, "use a cast, such as `x::date`"))?;
+        Func::Datetime(DatetimeFunction::TimestampAtZone | DatetimeFunction::TimestamptzAtZone) => {
+            // A zone that is a constant is looked up at once.
+            if let Some(Expr::Const(Value::Text(zone))) = args.first().map(|a| &a.expr) {
+                Zone::parse(zone).map_err(|e| Refused::new(e.message))?;
             }
         }
         Func::Text(TextFunction::ToCharNumber) => {
@@ -423,13 +424,11 @@ fn check_arguments(func: &Func, args: &[Typed]) -> Result<(), Refused> {
         Func::Json {
             function: JsonFunction::ToJson,
             ..
-        } => {
-            if args.get(1).is_some_and(|a| !is_true_constant(a, false)) {
-                return Err(Refused::with_hint(
-                    "pretty-printed JSON is not supported",
-                    "leave the second argument out",
-                ));
-            }
+        } if args.get(1).is_some_and(|a| !is_true_constant(a, false)) => {
+            return Err(Refused::with_hint(
+                "pretty-printed JSON is not supported",
+                "leave the second argument out",
+            ));
         }
         _ => {}
     }

@@ -237,15 +237,15 @@ impl Typed {
     /// Text that is not a number.
     pub fn number(text: &str) -> Result<Typed, Refused> {
         let digits = text.strip_prefix('-').unwrap_or(text);
-        if digits.bytes().all(|b| b.is_ascii_digit()) {
-            if let Ok(n) = text.parse::<i64>() {
-                let ty = if i32::try_from(n).is_ok() {
-                    Type::Int4
-                } else {
-                    Type::Int8
-                };
-                return Ok(Typed::constant(Value::Int(n), ty));
-            }
+        if digits.bytes().all(|b| b.is_ascii_digit())
+            && let Ok(n) = text.parse::<i64>()
+        {
+            let ty = if i32::try_from(n).is_ok() {
+                Type::Int4
+            } else {
+                Type::Int8
+            };
+            return Ok(Typed::constant(Value::Int(n), ty));
         }
         let value = parse_input(&Type::Numeric, -1, text).map_err(|e| Refused::new(e.message))?;
         Ok(Typed::constant(value, Type::Numeric))

@@ -98,7 +98,7 @@ fn find(ranges: &[Range], c: u32) -> Option<&Range> {
         .iter()
         .rev()
         .take(3)
-        .find(|r| c <= r.last && (c - r.first) % r.stride == 0)
+        .find(|r| c <= r.last && (c - r.first).is_multiple_of(r.stride))
 }
 
 fn mapped(ranges: &[Range], c: char) -> char {

@@ -191,7 +191,6 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
         F::JustifyHours => Value::Interval(interval(args, 0)?.justify_hours()?),
         F::JustifyInterval => Value::Interval(interval(args, 0)?.justify_interval()?),
         F::ToTimestamp => Value::TimestampTz(from_unix(float(args, 0)?)?),
-        F::ToDate | F::ToTimestampFormat => return to_char::parse(function, args),
         F::ToChar => return to_char::datetime(args),
     })
 }
@@ -199,21 +198,20 @@ pub(super) fn apply(function: DatetimeFunction, args: &[Value]) -> Result {
 /// `date_trunc(field, timestamp)`, and of a `timestamptz` in UTC.
 fn truncated(args: &[Value]) -> Result<i64> {
     let zoned = matches!(args.get(1), Some(Value::TimestampTz(_)));
-    let (short, long) = if zoned {
-        ("timestamp with time zone", "timestamp with time zone")
+    let ty = if zoned {
+        "timestamp with time zone"
     } else {
-        ("timestamp", "timestamp without time zone")
+        "timestamp without time zone"
     };
     let field = Field::parse(text(args, 0)?).ok_or_else(|| {
         error(
             "22023",
             format!(
-                "unit \"{}\" not recognized for type {long}",
+                "unit \"{}\" not recognized for type {ty}",
                 text(args, 0).unwrap_or_default()
             ),
         )
     });
-    let _ = short;
     Ok(datetime::date_trunc(field?, moment(args, 1)?).map_err(|e| {
         if zoned {
             ValueError {

@@ -258,7 +258,7 @@ fn encode(bytes: &[u8], format: &str) -> Result {
                 }
                 out.push(c);
             }
-            if !flat.is_empty() && flat.len() % 76 == 0 && bytes.len() % 3 == 0 {
+            if !flat.is_empty() && flat.len().is_multiple_of(76) && bytes.len().is_multiple_of(3) {
                 out.push('\n');
             }
             shown(out)

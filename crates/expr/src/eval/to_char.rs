@@ -1,6 +1,6 @@
-//! `to_char` and `to_date`: the common patterns.
+//! `to_char` of dates and times: the common patterns.
 //!
-//! In: a format that was checked when the expression was built, and a value. Out: the text (or date).
+//! In: a format that was checked when the expression was built, and a value. Out: the text.
 //!
 //! Always: what is checked and accepted gives what Postgres gives; everything else is refused with the view.
 
@@ -8,7 +8,6 @@ use readside_pgtype::datetime::{self, Civil, MICROS_PER_DAY};
 use readside_pgtype::{Interval, Value};
 
 use super::{Result, error, mistyped, text};
-use crate::DatetimeFunction;
 
 pub(crate) use super::to_char_number::check as check_number;
 pub(super) use super::to_char_number::number;
@@ -104,8 +103,7 @@ fn pieces(format: &str) -> std::result::Result<Vec<Piece>, String> {
     while let Some(c) = rest.chars().next() {
         if c == '"' {
             rest = &rest[1..];
-            loop {
-                let Some(c) = rest.chars().next() else { break };
+            while let Some(c) = rest.chars().next() {
                 rest = &rest[c.len_utf8()..];
                 match (c, rest.chars().next()) {
                     ('"', _) => break,
@@ -171,12 +169,12 @@ fn pieces(format: &str) -> std::result::Result<Vec<Piece>, String> {
 /// Refuses a format of which anything isn't built.
 pub(crate) fn check_datetime(format: &str, is_interval: bool) -> std::result::Result<(), String> {
     for piece in pieces(format)? {
-        if let (true, Piece::Field { name, .. }) = (is_interval, &piece) {
-            if !matches!(*name, "HH24" | "MI" | "SS" | "MS" | "US") {
-                return Err(format!(
-                    "the pattern `{name}` is not supported for intervals"
-                ));
-            }
+        if let (true, Piece::Field { name, .. }) = (is_interval, &piece)
+            && !matches!(*name, "HH24" | "MI" | "SS" | "MS" | "US")
+        {
+            return Err(format!(
+                "the pattern `{name}` is not supported for intervals"
+            ));
         }
     }
     Ok(())
@@ -422,14 +420,4 @@ fn interval_field(interval: &Interval, name: &str, fill: bool) -> String {
         "US" => format!("{:06}", micros % 1_000_000),
         _ => String::new(),
     }
-}
-
-/// `to_date` and `to_timestamp` are accepted for formats of `YYYY`, `MM`, `DD` (and `HH24`, `MI`, `SS`) with separators only.
-pub(crate) fn check_input(format: &str) -> std::result::Result<(), String> {
-    let _ = format;
-    Err("reading dates by a format is not supported".to_owned())
-}
-
-pub(super) fn parse(_function: DatetimeFunction, _args: &[Value]) -> Result {
-    Err(mistyped("to_date"))
 }
