@@ -108,3 +108,43 @@ fn records(view: &dyn View) -> Result<Vec<OwnedEntry>, StateError> {
         .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimBase;
+
+    #[test]
+    fn undo_records_keep_their_bytes() {
+        let base = SimBase::new();
+        base.apply(&mut [(&b"a"[..], Some(&b"old"[..]))].into_iter())
+            .unwrap();
+        let mut layer = Layer::default();
+        layer.set(b"a", None);
+        layer.set(b"b", Some(b"new"));
+        spill(&base, base.view().unwrap().as_ref(), &layer).unwrap();
+        let view = base.view().unwrap();
+        let entries: Vec<_> = view
+            .range(b"a", &[0xFF, 0xFF])
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(
+            entries,
+            [
+                (&b"b"[..], &b"new"[..]),
+                (b"\xFFl", b""),
+                (b"\xFFua", b"\x01old"),
+                (b"\xFFub", b"\0"),
+            ]
+        );
+        take_back(&base).unwrap();
+        let view = base.view().unwrap();
+        let entries: Vec<_> = view
+            .range(b"a", &[0xFF, 0xFF])
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(entries, [(&b"a"[..], &b"old"[..])]);
+    }
+}

@@ -342,3 +342,29 @@ fn store(error: heed::Error, map_bytes: u64) -> StateError {
         other => StateError::Store(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_keeps_its_bytes() {
+        let bucket = Bucket {
+            prefix: b"k".to_vec(),
+            entries: BTreeMap::from([
+                (b"kb".to_vec(), b"".to_vec()),
+                (b"ka".to_vec(), b"1".to_vec()),
+            ]),
+        };
+        let bytes = encode_bucket(&bucket).unwrap();
+        assert_eq!(bytes, b"\x02\0\0\0\x01\0\0\0ka1\x02\0\0\0\0\0\0\0kb");
+        assert_eq!(
+            decode_bucket(&bytes).unwrap(),
+            [(&b"ka"[..], &b"1"[..]), (b"kb", b"")]
+        );
+        for end in 1..bytes.len() {
+            // Only whole entries can be read.
+            assert_eq!(decode_bucket(&bytes[..end]).is_ok(), end == 11);
+        }
+    }
+}
