@@ -3,9 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use readside_model::Xid;
 
-use crate::{
-    Column, Commit, Message, OldKind, OldRow, Prepare, ReplicaIdentityKind, TupleData,
-};
+use crate::{Column, Commit, Message, OldKind, OldRow, Prepare, ReplicaIdentityKind, TupleData};
 
 /// A tuple of these columns.
 pub(crate) fn tuple(columns: &[Column]) -> TupleData {

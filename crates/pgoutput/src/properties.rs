@@ -180,10 +180,8 @@ fn frame() -> impl Strategy<Value = Message> {
             first_segment
         })),
         Just(Message::StreamStop),
-        (xid(), commit()).prop_map(|(xid, commit)| Message::StreamCommit(StreamCommit {
-            xid,
-            commit
-        })),
+        (xid(), commit())
+            .prop_map(|(xid, commit)| Message::StreamCommit(StreamCommit { xid, commit })),
         (xid(), xid(), prop::option::of((lsn(), time()))).prop_map(|(xid, subxid, at)| {
             Message::StreamAbort(StreamAbort { xid, subxid, at })
         }),

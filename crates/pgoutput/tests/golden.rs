@@ -23,9 +23,15 @@ fn row(tuple: &TupleData) -> String {
         match column {
             ColumnRef::Null => out.push_str(" null"),
             ColumnRef::Unchanged => out.push_str(" unchanged"),
-            ColumnRef::Text(text) if text.len() > 40 => write!(out, " text[{}]", text.len()).unwrap(),
-            ColumnRef::Text(text) => write!(out, " `{}`", std::str::from_utf8(text).unwrap()).unwrap(),
-            ColumnRef::Binary(bytes) if bytes.len() > 40 => write!(out, " binary[{}]", bytes.len()).unwrap(),
+            ColumnRef::Text(text) if text.len() > 40 => {
+                write!(out, " text[{}]", text.len()).unwrap()
+            }
+            ColumnRef::Text(text) => {
+                write!(out, " `{}`", std::str::from_utf8(text).unwrap()).unwrap()
+            }
+            ColumnRef::Binary(bytes) if bytes.len() > 40 => {
+                write!(out, " binary[{}]", bytes.len()).unwrap()
+            }
             ColumnRef::Binary(bytes) => write!(out, " {bytes:02x?}").unwrap(),
         }
     }
@@ -33,25 +39,47 @@ fn row(tuple: &TupleData) -> String {
 }
 
 fn short(message: &Message) -> String {
-    let xid = |xid: Option<readside_model::Xid>| xid.map_or(String::new(), |x| format!(" (xid {})", x.0));
+    let xid =
+        |xid: Option<readside_model::Xid>| xid.map_or(String::new(), |x| format!(" (xid {})", x.0));
     match message {
         Message::Relation(m) => {
             let columns: Vec<String> = m
                 .columns
                 .iter()
-                .map(|c| format!("{}{} {}/{}", if c.key { "*" } else { "" }, c.name, c.type_oid, c.typmod))
+                .map(|c| {
+                    format!(
+                        "{}{} {}/{}",
+                        if c.key { "*" } else { "" },
+                        c.name,
+                        c.type_oid,
+                        c.typmod
+                    )
+                })
                 .collect();
             format!(
                 "relation {} {}.{} {:?} ({}){}",
-                m.oid, m.schema, m.name, m.replica_identity, columns.join(", "), xid(m.xid)
+                m.oid,
+                m.schema,
+                m.name,
+                m.replica_identity,
+                columns.join(", "),
+                xid(m.xid)
             )
         }
         Message::Insert(m) => format!("insert {}{}{}", m.relation, row(&m.new), xid(m.xid)),
         Message::Update(m) => {
-            let old = m.old.as_ref().map_or(String::new(), |old| format!(" {:?}{} ->", old.kind, row(&old.tuple)));
+            let old = m.old.as_ref().map_or(String::new(), |old| {
+                format!(" {:?}{} ->", old.kind, row(&old.tuple))
+            });
             format!("update {}{old}{}{}", m.relation, row(&m.new), xid(m.xid))
         }
-        Message::Delete(m) => format!("delete {} {:?}{}{}", m.relation, m.old.kind, row(&m.old.tuple), xid(m.xid)),
+        Message::Delete(m) => format!(
+            "delete {} {:?}{}{}",
+            m.relation,
+            m.old.kind,
+            row(&m.old.tuple),
+            xid(m.xid)
+        ),
         other => format!("{other:?}"),
     }
 }
@@ -66,7 +94,10 @@ fn matches_golden(name: &str) {
         .collect();
     assert!(!decoder.in_stream_block());
     let expected = std::fs::read_to_string(dir.join(format!("{name}.txt"))).unwrap_or_default();
-    assert!(decoded == expected, "{name}.txt does not say what was decoded:\n{decoded}");
+    assert!(
+        decoded == expected,
+        "{name}.txt does not say what was decoded:\n{decoded}"
+    );
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub enum SourceError {
         /// Its name.
         database: String,
         /// What the server says.
-        server: ServerError,
+        server: Box<ServerError>,
     },
     /// The server is starting, stopping, or has just crashed.
     #[error("Postgres is not available: {0}")]
@@ -251,7 +251,7 @@ pub enum SourceError {
         /// Its name.
         name: String,
         /// What the server says.
-        server: ServerError,
+        server: Box<ServerError>,
     },
     /// Row-level security would have hidden rows.
     #[error(
@@ -309,8 +309,8 @@ impl SourceError {
     pub fn server(&self) -> Option<&ServerError> {
         match self {
             SourceError::DatabaseMissing { server, .. }
-            | SourceError::SnapshotGone { server, .. }
-            | SourceError::Unavailable(server)
+            | SourceError::SnapshotGone { server, .. } => Some(server),
+            SourceError::Unavailable(server)
             | SourceError::NoRoom(server)
             | SourceError::Privilege(server)
             | SourceError::WalLevel(server)
@@ -346,7 +346,7 @@ impl SourceError {
             },
             "3D000" => SourceError::DatabaseMissing {
                 database: database.to_owned(),
-                server: error,
+                server: Box::new(error),
             },
             _ => SourceError::of_server(error),
         }

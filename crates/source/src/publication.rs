@@ -607,19 +607,17 @@ pub async fn drop_publication_and_slot(
         )
         .await?;
     if let Some(row) = row {
-        let busy = |pid| {
-            Err(PublicationError::Source(SourceError::SlotBusy {
-                slot: slot.to_owned(),
-                pid,
-            }))
+        let busy = |pid| SourceError::SlotBusy {
+            slot: slot.to_owned(),
+            pid,
         };
         if row.try_get(0)? {
-            return busy(row.try_get(1)?);
+            return Err(busy(row.try_get(1)?).into());
         }
         let sql = format!("SELECT pg_drop_replication_slot({})", literal(slot));
         if let Err(error) = client.batch_execute(&sql).await {
             match error.code().map(tokio_postgres::error::SqlState::code) {
-                Some("55006") => return busy(None),
+                Some("55006") => return Err(busy(None).into()),
                 Some("42704") => {}
                 _ => return Err(error.into()),
             }

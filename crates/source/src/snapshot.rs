@@ -134,7 +134,7 @@ impl SnapshotReader {
             .map_err(|error| match SourceError::from(error) {
                 SourceError::Server(server) => SourceError::SnapshotGone {
                     name: snapshot.to_owned(),
-                    server,
+                    server: Box::new(server),
                 },
                 other => other,
             })?;

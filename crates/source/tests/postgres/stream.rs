@@ -453,7 +453,9 @@ async fn a_stream_that_nobody_reads_can_be_ended_from_another_thread() -> Result
     let hangup = stream.hangup()?;
     // Far more than socket buffers hold: the walsender is stuck in the middle of it.
     client
-        .batch_execute("INSERT INTO t SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 100000) i")
+        .batch_execute(
+            "INSERT INTO t SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 100000) i",
+        )
         .await?;
     tokio::time::timeout(WAIT, stream.next()).await??;
     std::thread::spawn(move || hangup.hang_up())
@@ -465,7 +467,10 @@ async fn a_stream_that_nobody_reads_can_be_ended_from_another_thread() -> Result
         if status.active_pid.is_none() {
             break;
         }
-        ensure!(Instant::now() < deadline, "the slot is still held: {status:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "the slot is still held: {status:?}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let error = loop {
