@@ -64,8 +64,53 @@ impl Scene {
         std::fs::write(self.dir.path().join(name), text).unwrap();
     }
 
+    /// The daemon, whose address is `address`, once it answers.
+    async fn daemon(&self, address: &str) -> Daemon {
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_readside"))
+            .current_dir(self.dir.path())
+            .args(["run", "--listen", address])
+            .env_clear()
+            .stdin(std::process::Stdio::null())
+            .stderr(std::fs::File::create(self.dir.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let daemon = Daemon(child);
+        for _ in 0..300 {
+            if std::net::TcpStream::connect(address).is_ok() {
+                return daemon;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!(
+            "{}",
+            std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+        );
+    }
+
     fn run(&self, args: &[&str]) -> (i32, String, String) {
         texts(&readside(self.dir.path(), args, &[]))
+    }
+}
+
+/// A running `readside run`; killed when dropped.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    /// SIGTERM, and the exit code that follows.
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        std::process::Command::new("kill")
+            .arg(&pid)
+            .status()
+            .unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -91,7 +136,7 @@ async fn check_finds_every_problem_of_views_and_source_at_once() {
     assert_eq!(code, 2, "{stdout}");
     for said in [
         "view `bad`, line 2, column 3: ",
-        "      nme\n      ^^^",
+        "    nme\n    ^^^",
         "view `by_name` in sink `cache`: key template `by-name:{customer}`: ",
         "events",
     ] {
@@ -165,11 +210,11 @@ async fn preview_shows_keys_and_documents_as_the_sink_would_get_them() {
     assert_eq!(stdout.lines().count(), 2, "{stdout}");
 
     let (_, stdout, _) = scene.run(&["preview", "lines", "--sink", "cache"]);
-    for key in ["lines:10:a%3Ab\n", "lines:10:c%25d\n", "lines:11:%Z\n"] {
+    for key in ["lines:a%3Ab:10\n", "lines:c%25d:10\n", "lines:%Z:11\n"] {
         assert!(stdout.contains(key), "{key}\n{stdout}");
     }
     let (_, stdout, _) = scene.run(&["preview", "lines", "--limit", "1"]);
-    assert_eq!(stdout.matches("lines:1").count(), 1, "{stdout}");
+    assert_eq!(stdout.matches("quantity").count(), 1, "{stdout}");
     let (code, _, stderr) = scene.run(&["preview", "lines", "--sink", "search"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("its sinks are `cache`"), "{stderr}");
@@ -225,4 +270,125 @@ async fn drop_removes_slot_and_publication_and_says_so() {
     assert!(stdout.contains("removed slot `readside` and publication `readside`"));
     let count: i64 = client.query_one(left, &[]).await.unwrap().get(0);
     assert_eq!(count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_without_the_right_to_create_prints_the_sql_and_ends_with_4() {
+    let scene = Scene::new().await;
+    let client = scene.postgres.client("shop").await.unwrap();
+    client
+        .batch_execute("CREATE ROLE reader LOGIN REPLICATION PASSWORD 'x'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        .await
+        .unwrap();
+    let url = format!(
+        "postgres://reader:x@127.0.0.1:{}/shop",
+        scene.postgres.port()
+    );
+    scene.configure(&url, "[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let (code, stdout, stderr) = scene.run(&["run", "--until-caught-up"]);
+    assert_eq!(code, 4, "{stderr}");
+    assert!(stdout.contains("\nCREATE PUBLICATION"), "{stdout}");
+    // What was printed can be run as it stands.
+    client.batch_execute(&stdout).await.unwrap();
+    let (code, stdout, stderr) = scene.run(&["run", "--until-caught-up"]);
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_there_when_wait_returns_and_sigterm_ends_the_run_cleanly() {
+    let scene = Scene::new().await;
+    let port = readside_tests::Port::take().unwrap();
+    let address = format!("127.0.0.1:{}", port.number());
+    let daemon = scene.daemon(&address).await;
+    let run = |args: &[&str]| {
+        texts(&readside(
+            scene.dir.path(),
+            args,
+            &[("READSIDE_LISTEN", &address)],
+        ))
+    };
+    let client = scene.postgres.client("shop").await.unwrap();
+    // The first fill takes a moment.
+    let mut waited = run(&["wait", "--timeout", "60s"]);
+    for _ in 0..100 {
+        if waited.0 == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        waited = run(&["wait", "--timeout", "60s"]);
+    }
+    assert_eq!(waited.0, 0, "{waited:?}");
+
+    client
+        .batch_execute("UPDATE customers SET name = 'Zoe' WHERE id = 1")
+        .await
+        .unwrap();
+    let lsn: String = client
+        .query_one("SELECT pg_current_wal_insert_lsn()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let (code, stdout, stderr) = run(&["wait", "--view", "orders", "--lsn", &format!("1:{lsn}")]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let mut redis = scene.redis.connection().await.unwrap();
+    let document: String = redis::cmd("GET")
+        .arg("order:10")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert!(document.contains(r#""customer": "Zoe""#), "{document}");
+
+    let (code, stdout, stderr) = run(&["verify", "--json"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    redis::cmd("SET")
+        .arg("order:10")
+        .arg("{}")
+        .exec_async(&mut redis)
+        .await
+        .unwrap();
+    redis::cmd("DEL")
+        .arg("order:11")
+        .exec_async(&mut redis)
+        .await
+        .unwrap();
+    let (code, stdout, _) = run(&["verify", "orders", "--json"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        stdout.trim_end(),
+        r#"{"views":[{"view":"orders","sink":"cache","missing":["11"],"stale":["10"],"ghost":[],"in_doubt":[]}]}"#
+    );
+    let (code, ..) = run(&["verify", "--repair"]);
+    assert_eq!(code, 1, "it differed");
+    assert_eq!(run(&["wait"]).0, 0);
+    let (code, stdout, _) = run(&["verify"]);
+    assert_eq!(code, 0, "{stdout}");
+
+    let (code, _, stderr) = run(&["wait", "--view", "nope"]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("`nope`") && stderr.contains("lines, orders"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = run(&["wait", "--lsn", "FFFFFF/0", "--timeout", "1s"]);
+    assert!(matches!(code, 1 | 2), "{code} {stderr}");
+    let (code, stdout, _) = run(&["status"]);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.contains("order:{id}") && stdout.contains("lines:…"),
+        "{stdout}"
+    );
+
+    let (code, _, stderr) = run(&["run", "--listen", "127.0.0.1:0"]);
+    assert_eq!(code, 4, "one data directory, one process");
+    assert!(stderr.contains("is in use by another readside"), "{stderr}");
+    let (code, _, stderr) = run(&["drop", "--yes"]);
+    assert_eq!(code, 4, "not while it runs: {stderr}");
+
+    let began = std::time::Instant::now();
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(began.elapsed().as_secs() < 10);
+    let (code, _, stderr) = run(&["drop", "--sinks", "--yes"]);
+    assert_eq!(code, 0, "{stderr}");
+    let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
+    assert_eq!(keys, 0, "nothing of ours is left");
 }
