@@ -244,7 +244,8 @@ impl Pipeline {
             .map(|t| WaitedView {
                 view: t.view.clone(),
                 sink: t.sink.clone(),
-                reached: t.watermark >= lsn,
+                // Before its marker has been compared in this life, a sink may have gone back without our knowing.
+                reached: t.watermark >= lsn && t.state == ViewState::Live,
                 watermark: (t.watermark > Lsn::ZERO).then_some(t.watermark),
                 dead_letters: t.dead,
             })

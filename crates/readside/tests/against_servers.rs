@@ -387,6 +387,14 @@ async fn a_write_is_there_when_wait_returns_and_sigterm_ends_the_run_cleanly() {
     let began = std::time::Instant::now();
     assert_eq!(daemon.stop(), Some(0));
     assert!(began.elapsed().as_secs() < 10);
+
+    // A sink that lost everything meanwhile is not taken for one that has caught up.
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    let (code, _, stderr) = run(&["run", "--until-caught-up"]);
+    assert_eq!(code, 0, "{stderr}");
+    let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
+    assert_eq!(keys, 2 + 3 + 1, "orders, lines and the marker");
+
     let (code, _, stderr) = run(&["drop", "--sinks", "--yes"]);
     assert_eq!(code, 0, "{stderr}");
     let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();

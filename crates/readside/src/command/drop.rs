@@ -34,9 +34,9 @@ pub(crate) async fn drop(
     )
     .await
     .map_err(|error| match error {
-        PublicationError::Source(error @ SourceError::SlotBusy { .. }) => {
-            Failure::stopped(format_args!("{error}\n  hint: stop `readside run` first"))
-        }
+        PublicationError::Source(SourceError::SlotBusy { slot, .. }) => Failure::stopped(
+            format_args!("slot `{slot}` is in use\n  hint: stop `readside run` first"),
+        ),
         PublicationError::Source(error) => error.into(),
         error => Failure::stopped(error),
     })?;
