@@ -98,6 +98,24 @@ impl MarkerClaim {
     }
 }
 
+/// The marker text without these views of these generations; `None` if it has none of them.
+///
+/// # Errors
+/// As [`decode_marker`].
+pub fn forget_views(text: &str, lost: &[(&str, u64)]) -> Result<Option<String>, SinkError> {
+    let mut marker = decode_marker(text)?;
+    let before = marker.views.len();
+    marker.views.retain(|view, watermark| {
+        !lost
+            .iter()
+            .any(|(name, generation)| name == view && *generation == watermark.generation)
+    });
+    if marker.views.len() == before {
+        return Ok(None);
+    }
+    encode_marker(&marker).map(Some)
+}
+
 /// A marker as the text that sinks keep.
 ///
 /// # Errors

@@ -210,7 +210,8 @@ pub trait Sink: Send + Sync {
     async fn check(&self) -> Result<Vec<String>, SinkError>;
 
     /// Creates what is missing for these views (index and alias, table, schema) and nothing else. Idempotent.
-    /// Refuses a place that holds somebody else's data.
+    /// Refuses a place that holds somebody else's data. A view whose place had been there and has to be created again is taken
+    /// out of the stored marker first: what its watermark said is gone.
     async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError>;
 
     /// Makes this target's generation the one that readers see, at once; idempotent. A sink without generations has nothing to do.

@@ -5,7 +5,7 @@ mod claim;
 pub mod conformance;
 mod contract;
 
-pub use claim::{MarkerClaim, decode_marker, encode_marker};
+pub use claim::{MarkerClaim, decode_marker, encode_marker, forget_views};
 pub use contract::{
     Batch, DeadReason, Fence, Marker, Outcome, Page, Row, Sink, SinkError, TargetColumn,
     ViewTarget, ViewWatermark, ViewWrites, Visibility, Write, WriterScope,

@@ -182,6 +182,12 @@ impl Probe for SearchProbe {
         Ok(Some(location))
     }
 
+    async fn remove_place(&self, target: &ViewTarget) -> Result<bool, Violation> {
+        let path = format!("/{}-g{}", target.location, target.generation);
+        self.ok("DELETE", &path, None).await?;
+        Ok(true)
+    }
+
     async fn remove_marker(&self, instance: &str) -> Result<(), Violation> {
         self.ok("DELETE", &format!("/.readside-{instance}"), None)
             .await

@@ -163,6 +163,15 @@ impl Probe for PostgresProbe {
         Ok(Some(location))
     }
 
+    async fn remove_place(&self, target: &ViewTarget) -> Result<bool, Violation> {
+        self.execute(&format!(
+            "DROP TABLE \"Read Models\".\"{}\"",
+            target.location
+        ))
+        .await?;
+        Ok(true)
+    }
+
     async fn remove_marker(&self, instance: &str) -> Result<(), Violation> {
         self.execute(&format!(
             "DELETE FROM \"Read Models\"._readside_marker WHERE instance = '{instance}'"

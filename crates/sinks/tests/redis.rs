@@ -144,6 +144,10 @@ impl Probe for RedisProbe {
         Ok(None)
     }
 
+    async fn remove_place(&self, _target: &ViewTarget) -> Result<bool, Violation> {
+        Ok(false)
+    }
+
     async fn remove_marker(&self, instance: &str) -> Result<(), Violation> {
         let mut connection = self.connection().await?;
         connection
@@ -349,4 +353,56 @@ async fn an_unreachable_redis_is_unavailable_within_the_time_limit() {
         .await
         .unwrap();
     assert!(matches!(result, Err(SinkError::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_to_whom_the_ca_vouches_for_and_to_nobody_else() {
+    let scratch = readside_tests::Scratch::new("redis-tls").unwrap();
+    let (key, certificate) = (
+        scratch.path().join("key.pem"),
+        scratch.path().join("certificate.pem"),
+    );
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1,DNS:localhost",
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let port = readside_tests::Port::take().unwrap();
+    let number = port.number().to_string();
+    let _server = probe(&[
+        ("tls-port", &number),
+        ("tls-cert-file", certificate.to_str().unwrap()),
+        ("tls-key-file", key.to_str().unwrap()),
+        ("tls-auth-clients", "no"),
+    ])
+    .await;
+    let open = |host: &str, ca: Option<&std::path::Path>| {
+        let url = format!("rediss://{host}:{number}");
+        let config = serde_json::json!({"type": "redis", "url": url, "ca": ca});
+        build(serde_json::from_value(config).unwrap(), "i", "e").unwrap()
+    };
+    open("127.0.0.1", Some(&certificate)).check().await.unwrap();
+    open("localhost", Some(&certificate)).check().await.unwrap();
+    assert!(open("127.0.0.1", None).check().await.is_err());
+    assert!(open("127.0.0.2", Some(&certificate)).check().await.is_err());
 }

@@ -335,6 +335,46 @@ pub(super) async fn the_marker_comes_back_and_fences(probe: &dyn Probe) -> Case 
     })
 }
 
+/// Else the view would stay empty, with a marker that says it is complete.
+pub(super) async fn a_place_that_was_lost_is_not_in_the_marker(probe: &dyn Probe) -> Case {
+    let f = Fixture::new(probe, "lost place", by_id(probe, "c_lost")).await?;
+    f.apply(vec![f.put(1, "one")]).await?;
+    f.sink.read_marker().await?;
+    f.sink.write_marker(&f.marker(f.next_version())).await?;
+    if !probe.remove_place(&f.target).await? {
+        return Ok(());
+    }
+    let batch = f.batch(f.next_version(), vec![f.put(2, "two")]);
+    let result = f.sink.write(&batch).await;
+    f.ensure(matches!(result, Err(SinkError::Lost(_))), || {
+        format!("a write to a place that is gone: {result:?}")
+    })?;
+    f.sink.prepare(std::slice::from_ref(&f.target)).await?;
+    for round in 0..2 {
+        let found = f.sink.read_marker().await?;
+        let gone = found.as_ref().is_some_and(|marker| marker.views.is_empty());
+        f.ensure(gone, || {
+            format!("the marker of round {round} still speaks of the view: {found:?}")
+        })?;
+        f.sink.prepare(std::slice::from_ref(&f.target)).await?;
+    }
+    f.sink.write_marker(&f.marker(f.next_version())).await?;
+    let rows = vec![f.put(2, "two")];
+    f.apply(rows.clone()).await?;
+    f.expect(&rows).await?;
+
+    // While nobody looked.
+    probe.remove_place(&f.target).await?;
+    let again = probe.open(&f.instance, "second")?;
+    again.prepare(std::slice::from_ref(&f.target)).await?;
+    again.fence().await?;
+    let found = again.read_marker().await?;
+    let gone = found.as_ref().is_some_and(|marker| marker.views.is_empty());
+    f.ensure(gone, || {
+        format!("the marker still speaks of the view: {found:?}")
+    })
+}
+
 /// Where the fence of another life cut the connection, the first answer is that the outcome is unknown.
 async fn write_marker_settled(sink: &dyn Sink, marker: &crate::Marker) -> Result<(), SinkError> {
     for _ in 0..50 {

@@ -44,10 +44,13 @@ pub trait Probe: Send + Sync {
     /// Makes a place that [`Sink::prepare`] has to refuse, if there is such a thing; answers with its location.
     async fn occupy(&self, view: &str) -> Result<Option<String>, Violation>;
 
+    /// Removes a view's place with all that is in it; false if this kind of sink has no such thing.
+    async fn remove_place(&self, target: &ViewTarget) -> Result<bool, Violation>;
+
     /// Removes the marker of an instance.
     async fn remove_marker(&self, instance: &str) -> Result<(), Violation>;
 
-    /// A row of [`two columns`](crate::conformance) that the server refuses, if it refuses any.
+    /// A row of `(id bigint, name text)` that the server refuses, if it refuses any.
     fn refused_body(&self, id: i64) -> Option<Body>;
 
     /// Whether a stale write after a newer one is not applied.
@@ -92,6 +95,7 @@ pub async fn run(probe: &dyn Probe) -> Result<(), Violation> {
     cases::an_empty_batch_is_applied(probe).await?;
     cases::reading_finds_every_row_and_ghosts(probe).await?;
     cases::the_marker_comes_back_and_fences(probe).await?;
+    cases::a_place_that_was_lost_is_not_in_the_marker(probe).await?;
     cases::a_cancelled_write_cannot_take_effect_after_a_fence(probe).await?;
     cases::writing_goes_on_after_a_restart_of_the_server(probe).await?;
     cases::dropping_leaves_what_others_own(probe).await?;

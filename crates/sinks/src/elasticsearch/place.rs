@@ -100,6 +100,11 @@ impl Place {
         })
     }
 
+    /// Whether the index is there.
+    pub(super) async fn exists(&self, connection: &Connection) -> Result<bool, SinkError> {
+        Ok(get(connection, &self.index).await?.is_some())
+    }
+
     /// Creates what is missing, and finds out how many shards there are.
     pub(super) async fn create(
         &mut self,

@@ -16,7 +16,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use readside_model::{Body, DocumentForm};
 use readside_sink::{
     Batch, Fence, Marker, MarkerClaim, Outcome, Page, Row, Sink, SinkError, ViewTarget, ViewWrites,
-    Visibility, WriterScope, decode_marker, encode_marker,
+    Visibility, WriterScope, decode_marker, encode_marker, forget_views,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -133,6 +133,35 @@ impl ElasticsearchSink {
         let path = format!("/{}/_doc/marker", encode(&self.marker_index));
         let answer = self.connection.json(Method::Get, &path, None).await?;
         answer.map(|answer| answer.parse()).transpose()
+    }
+
+    /// Takes views out of the stored marker whose indexes are about to be created anew.
+    async fn forget(&self, lost: &[(&str, u64)]) -> Result<(), SinkError> {
+        let Some(stored) = self.stored_marker().await? else {
+            return Ok(());
+        };
+        let judged = self.claim.judge(Some(&stored._source.marker));
+        if let Err(SinkError::Fenced(reason)) = judged {
+            return Err(SinkError::Fenced(reason));
+        }
+        let Some(text) = forget_views(&stored._source.marker, lost)? else {
+            return Ok(());
+        };
+        let path = format!(
+            "/{}/_doc/marker?if_seq_no={}&if_primary_term={}",
+            encode(&self.marker_index),
+            stored._seq_no,
+            stored._primary_term
+        );
+        let body = json!({ "marker": text });
+        self.connection
+            .json(Method::Put, &path, Some(&body))
+            .await?;
+        // What this life has not read or written yet, it still has to.
+        if judged.is_ok() && self.claim.accepted().is_some() {
+            self.claim.written(&text);
+        }
+        Ok(())
     }
 
     async fn create_marker_index(&self) -> Result<(), SinkError> {
@@ -255,18 +284,27 @@ impl Sink for ElasticsearchSink {
 
     async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError> {
         let mut places: Vec<Place> = Vec::with_capacity(targets.len());
+        let mut missing: Vec<(&str, u64)> = Vec::new();
         for target in targets {
-            let mut place = Place::new(target)?;
+            let place = Place::new(target)?;
             if places.iter().any(|other| other.index == place.index) {
                 return Err(SinkError::Operator {
                     message: format!("two views go to the index `{}`", place.alias),
                     hint: "set `index` for one of them".to_owned(),
                 });
             }
+            if !place.exists(&self.connection).await? {
+                missing.push((target.view.as_str(), target.generation));
+            }
+            places.push(place);
+        }
+        if !missing.is_empty() {
+            self.forget(&missing).await?;
+        }
+        for (place, target) in places.iter_mut().zip(targets) {
             place
                 .create(&self.connection, target, &self.instance)
                 .await?;
-            places.push(place);
         }
         *self.places.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(places);
         Ok(())

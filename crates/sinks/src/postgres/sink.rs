@@ -14,7 +14,7 @@ use futures_util::SinkExt;
 use readside_model::{Body, DocumentForm};
 use readside_sink::{
     Batch, Fence, Marker, MarkerClaim, Outcome, Page, Row, Sink, SinkError, ViewTarget, Visibility,
-    Write, WriterScope, decode_marker, encode_marker,
+    Write, WriterScope, decode_marker, encode_marker, forget_views,
 };
 use readside_source::{SourceConfig, SqlClient};
 use tokio::sync::{Mutex, MutexGuard};
@@ -150,7 +150,36 @@ impl PostgresSink {
             .and_then(|row| Some((row.get(0)?.to_owned(), row.get(1)?.to_owned()))))
     }
 
-    async fn create_table(&self, live: &Live, table: &Table) -> Result<(), SinkError> {
+    /// Takes a view out of the stored marker whose table is about to be made anew.
+    async fn forget(&self, client: &SqlClient, target: &ViewTarget) -> Result<(), SinkError> {
+        let Some(stored) = read_marker(client, &self.schema, &self.instance).await? else {
+            return Ok(());
+        };
+        let Some(text) = forget_views(&stored, &[(&target.view, target.generation)])? else {
+            return Ok(());
+        };
+        let judged = self.claim.judge(Some(&stored));
+        let sql = format!(
+            "UPDATE {} SET marker = {} WHERE instance = {} AND marker = {}",
+            quoted(&[&self.schema, MARKER_TABLE]),
+            literal(&text),
+            literal(&self.instance),
+            literal(&stored)
+        );
+        execute(client, &sql).await?;
+        // What this life has not read or written yet, it still has to.
+        if judged.is_ok() && self.claim.accepted().is_some() {
+            self.claim.written(&text);
+        }
+        Ok(())
+    }
+
+    async fn create_table(
+        &self,
+        live: &Live,
+        table: &Table,
+        target: &ViewTarget,
+    ) -> Result<(), SinkError> {
         let client = &live.client;
         let ours = (self.instance.clone(), table.view.clone());
         let register = format!(
@@ -162,6 +191,7 @@ impl PostgresSink {
             literal(&table.view)
         );
         if !table_exists(client, &self.schema, &table.name).await? {
+            self.forget(client, target).await?;
             let sql = format!("BEGIN; {}; {register}; COMMIT", table.create());
             return execute(client, &sql).await;
         }
@@ -202,6 +232,7 @@ impl PostgresSink {
                 ),
             });
         }
+        self.forget(client, target).await?;
         let sql = format!(
             "BEGIN; DROP TABLE {}; {}; COMMIT",
             table.path(),
@@ -504,8 +535,8 @@ impl Sink for PostgresSink {
         let mut slot = self.writer.lock().await;
         let mut live = self.take(&mut slot).await?;
         self.create_own(&mut live).await?;
-        for table in &tables {
-            self.create_table(&live, table).await?;
+        for (table, target) in tables.iter().zip(targets) {
+            self.create_table(&live, table, target).await?;
         }
         for target in std::mem::take(&mut live.staged) {
             execute(
