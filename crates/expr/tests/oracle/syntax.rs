@@ -295,13 +295,12 @@ impl Reader {
                     _ => {
                         // `->` and `->>` were cut at their sign.
                         let (mut name, mut length) = (op.clone(), 1);
-                        if op == "-" {
-                            if let Some(Token::Op(next)) = self.tokens.get(self.at + 1) {
-                                if next == ">" || next == ">>" {
-                                    name = format!("-{next}");
-                                    length = 2;
-                                }
-                            }
+                        if op == "-"
+                            && let Some(Token::Op(next)) = self.tokens.get(self.at + 1)
+                            && (next == ">" || next == ">>")
+                        {
+                            name = format!("-{next}");
+                            length = 2;
                         }
                         if op == "#"
                             && matches!(self.tokens.get(self.at + 1), Some(Token::Op(n)) if n == "-")
