@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::config::{AdminConfig, Secret};
-use crate::page;
+use crate::{gauges, page};
 
 /// How long one `/api/wait` may take before it says how far things have come.
 pub const WAIT_SLICE_MAX: Duration = Duration::from_secs(20);
@@ -216,6 +216,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    gauges::record(&admin.control.status(), &admin.metrics);
     (
         [(
             header::CONTENT_TYPE,

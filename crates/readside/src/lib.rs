@@ -9,6 +9,7 @@ mod command;
 pub mod config;
 pub mod data_dir;
 pub mod exit;
+mod gauges;
 pub mod output;
 mod page;
 pub mod position;

@@ -97,10 +97,10 @@ pub(crate) fn render(status: &Status, readiness: &Readiness) -> String {
             escape(&text)
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
         "</dl><p class=\"dim\"><a href=\"/api/status\">status as JSON</a> · <a href=\"/metrics\">metrics</a></p>\
-         </main><script>{SCRIPT}</script></body></html>\n"
+         </main><script>{SCRIPT}</script></body></html>"
     );
     out
 }

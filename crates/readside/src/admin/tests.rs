@@ -202,7 +202,20 @@ async fn metrics_and_page_and_status_show_facts() {
     let server = start(GOOD, None).await;
     let (code, text) = server.get("/metrics").await;
     assert_eq!(code, 200);
-    assert!(text.contains("readside_build_info{version=\"1.2.3\"} 1"));
+    for line in [
+        r#"readside_build_info{version="1.2.3"} 1"#,
+        "readside_source_connected 1",
+        "readside_slot_retained_bytes 56",
+        "readside_slot_safe_bytes +Inf",
+        "readside_changelog_bytes 1",
+        r#"readside_sink_up{sink="cache"} 1"#,
+        r#"readside_view_lag_seconds{sink="cache",view="orders"} 0.2"#,
+        r#"readside_view_lag_bytes{sink="cache",view="orders"} 10"#,
+        r#"readside_view_pending_keys{sink="cache",view="orders"} 3"#,
+        r#"readside_dead_letters{sink="cache",view="orders"} 0"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
     let (code, html) = server.get("/").await;
     assert_eq!(code, 200);
     for fact in ["orders", "order:{id}", "200 ms", "shop connected", "a&lt;b"] {

@@ -97,10 +97,11 @@ pub(crate) fn read_sink(
         _ => "such as \"https://search:9200\"",
     };
     let url = section.required(findings, "url", example);
-    if let (Some(kind), Some(url)) = (kind, &url) {
-        if check_scheme(kind, url, example, findings) && kind == SinkKind::Postgres {
-            super::parse_connection(url, findings);
-        }
+    if let (Some(kind), Some(url)) = (kind, &url)
+        && check_scheme(kind, url, example, findings)
+        && kind == SinkKind::Postgres
+    {
+        super::parse_connection(url, findings);
     }
     let username = section.text(findings, "username");
     let password = read_secret(section, "password", surroundings, base, findings);
