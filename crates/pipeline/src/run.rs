@@ -400,6 +400,9 @@ impl Pipeline {
             }
             failpoint("fill.done");
             projector.catch_up_to(found_end)?;
+            // Relations that a passed-over transaction described are written, and no transaction may have followed.
+            let committed = projector.state.committed();
+            projector.state.commit(committed);
             projector.state.flush_now()?;
             Ok(())
         })?;
