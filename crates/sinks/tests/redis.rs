@@ -379,6 +379,8 @@ async fn tls_is_spoken_to_whom_the_ca_vouches_for_and_to_nobody_else() {
             "/CN=localhost",
             "-addext",
             "subjectAltName=IP:127.0.0.1,DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
         ])
         .arg("-keyout")
         .arg(&key)
