@@ -282,7 +282,23 @@ fn parse_problem(error: &ParserError, sql: &str) -> Box<Problem> {
             message = &text[..at];
         }
     }
+    if span == Span::empty()
+        && let Some(last) = last_token(sql)
+    {
+        // The text ended too early: shown at its last word.
+        span = last;
+    }
     Problem::at(span, format!("syntax error: {}", lower_first(message)))
+}
+
+/// The last word of the text.
+fn last_token(sql: &str) -> Option<Span> {
+    tokenize(sql)
+        .ok()?
+        .iter()
+        .rev()
+        .find(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF))
+        .map(|t| t.span)
 }
 
 fn token_end(sql: &str, start: Location) -> Location {
