@@ -20,7 +20,7 @@ SELECT 'SKU-' || lpad(i::text, 6, '0'),
        round((1 + 200 * power(random(), 3))::numeric, 2),
        CASE WHEN random() < 0.2 THEN '{}'::text[] ELSE ARRAY['tag-' || floor(20 * random())::int, 'tag-' || floor(20 * random())::int] END,
        CASE WHEN random() < 0.9 THEN jsonb_build_object('weight_g', floor(5000 * random())::int, 'colour',
-           (ARRAY['red', 'blue', 'grün', 'black'])[1 + floor(4 * random())::int], 'sizes', jsonb_build_array(1, 2.50, 'L')) END,
+           (ARRAY['red', 'blue', 'grün', 'black'])[1 + floor(4 * random())::int], 'sizes', jsonb_build_array('S', 'M', 'XL'), 'length_cm', 2.50) END,
        random() < 0.95,
        now() - interval '90 days' * random()
 FROM generate_series(1, 200 * :scale) AS i;
