@@ -45,11 +45,11 @@ pub(crate) struct Capture {
 
 /// What the stream is in the middle of.
 #[derive(Default)]
-struct Reading {
+pub(crate) struct Reading {
     spool: Option<(Spool, Lsn)>,
-    dirty: bool,
+    pub(crate) dirty: bool,
     /// A reply was asked for and is owed.
-    owed: bool,
+    pub(crate) owed: bool,
     transactions: u64,
     changes: u64,
 }
@@ -116,8 +116,7 @@ impl Capture {
                 }
                 () = tokio::time::sleep_until(status_due) => {
                     status_due = tokio::time::Instant::now() + STATUS_EVERY;
-                    let trim_to = Lsn(self.trim_to.load(Ordering::Relaxed));
-                    tokio::task::block_in_place(|| self.changelog.trim_below(trim_to))?;
+                    self.trim()?;
                     reading.owed = true;
                     self.settle(&mut stream, &mut reading).await?;
                     continue;
@@ -171,7 +170,8 @@ impl Capture {
         Ok(stream)
     }
 
-    fn take(&mut self, event: Event, reading: &mut Reading) -> Result<(), PipelineError> {
+    /// Takes a frame in.
+    pub(crate) fn take(&mut self, event: Event, reading: &mut Reading) -> Result<(), PipelineError> {
         match event {
             Event::XLogData { wal_end, server_time, data, .. } => {
                 self.heard(wal_end, server_time);
@@ -229,13 +229,24 @@ impl Capture {
 
     /// Makes what was taken in durable, and tells the server.
     async fn settle(&mut self, stream: &mut ReplicationStream, reading: &mut Reading) -> Result<(), PipelineError> {
+        let durable = self.make_durable(reading, stream.received())?;
+        stream.send_status(durable, durable, durable, false).await?;
+        self.told(reading, durable);
+        Ok(())
+    }
+
+    /// Makes what was taken in durable; gives what may be confirmed.
+    pub(crate) fn make_durable(&mut self, reading: &mut Reading, received: Lsn) -> Result<Lsn, PipelineError> {
         if reading.dirty {
             tokio::task::block_in_place(|| self.changelog.sync())?;
             failpoint("changelog.synced");
             reading.dirty = false;
         }
-        let durable = self.changelog.durable().end().min(stream.received());
-        stream.send_status(durable, durable, durable, false).await?;
+        Ok(self.changelog.durable().end().min(received))
+    }
+
+    /// The server has been told of this position.
+    pub(crate) fn told(&self, reading: &mut Reading, durable: Lsn) {
         reading.owed = false;
         let mut inner = self.facts.lock();
         inner.durable = self.changelog.durable().end();
@@ -247,6 +258,12 @@ impl Capture {
         self.facts.metrics.add_transactions(reading.transactions);
         reading.transactions = 0;
         reading.changes = 0;
+    }
+
+    /// Removes the part of the log that nobody needs any more.
+    pub(crate) fn trim(&mut self) -> Result<(), PipelineError> {
+        let trim_to = Lsn(self.trim_to.load(Ordering::Relaxed));
+        tokio::task::block_in_place(|| self.changelog.trim_below(trim_to))?;
         Ok(())
     }
 }

@@ -77,11 +77,7 @@ pub(crate) struct Projector {
 impl Projector {
     /// Runs until told to stop, then makes state durable.
     pub(crate) fn run(mut self) -> Result<(), PipelineError> {
-        self.count_all()?;
-        self.tell(&BatchOutcome::default())?;
-        for waker in self.wakers.values() {
-            waker.notify_one();
-        }
+        self.begin()?;
         loop {
             let mut acted = false;
             while let Ok(command) = self.commands.try_recv() {
@@ -92,11 +88,7 @@ impl Projector {
                 }
             }
             let progressed = self.step()?;
-            self.state.maybe_flush()?;
-            let durable = self.state.durable().published.0;
-            if self.trim_to.swap(durable, Ordering::Relaxed) != durable {
-                failpoint("state.flushed");
-            }
+            self.flush()?;
             if acted || progressed {
                 continue;
             }
@@ -111,6 +103,16 @@ impl Projector {
                 Err(RecvTimeoutError::Disconnected) => return Err(PipelineError::Ended("the pipeline")),
             }
         }
+    }
+
+    /// Finds out where everything is, and lets the writers begin.
+    pub(crate) fn begin(&mut self) -> Result<(), PipelineError> {
+        self.count_all()?;
+        self.tell(&BatchOutcome::default())?;
+        for waker in self.wakers.values() {
+            waker.notify_one();
+        }
+        Ok(())
     }
 
     /// Applies what ends at or below `lsn`; says whether the changelog's durable end has been reached before it.
@@ -146,7 +148,18 @@ impl Projector {
         }
     }
 
-    fn command(&mut self, command: Command) -> Result<bool, PipelineError> {
+    /// Lets state flush if it is time, and the log be trimmed up to what is durable.
+    pub(crate) fn flush(&mut self) -> Result<(), PipelineError> {
+        self.state.maybe_flush()?;
+        let durable = self.state.durable().published.0;
+        if self.trim_to.swap(durable, Ordering::Relaxed) != durable {
+            failpoint("state.flushed");
+        }
+        Ok(())
+    }
+
+    /// Does what it is asked for; false if that is to end.
+    pub(crate) fn command(&mut self, command: Command) -> Result<bool, PipelineError> {
         match command {
             Command::Advanced => self.advanced.store(false, Ordering::Release),
             Command::Snapshot(answer) => {
@@ -155,11 +168,7 @@ impl Projector {
             Command::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement)?,
             Command::With(f) => {
                 if f(&mut self.state, &mut self.engine)? {
-                    self.count_all()?;
-                    self.tell(&BatchOutcome::default())?;
-                    for waker in self.wakers.values() {
-                        waker.notify_one();
-                    }
+                    self.begin()?;
                 }
             }
             Command::Stop => return Ok(false),
@@ -168,7 +177,7 @@ impl Projector {
     }
 
     /// Applies what has arrived, up to one batch.
-    fn step(&mut self) -> Result<bool, PipelineError> {
+    pub(crate) fn step(&mut self) -> Result<bool, PipelineError> {
         let Some(first) = self.next()? else { return Ok(false) };
         let transaction = match first {
             Record::Keepalive { lsn, .. } => {

@@ -33,6 +33,8 @@ const BATCH_KEYS: usize = 4_096;
 /// Keys of one moment of a sink that shows one moment of all its views; above it, it catches up in pieces.
 const MOMENT_KEYS: usize = 100_000;
 const MARKER_EVERY: Duration = Duration::from_secs(1);
+/// How long a sink that asks for time is left alone.
+const LATER: Duration = Duration::from_millis(500);
 
 /// A view in a sink.
 pub(crate) struct Target {
@@ -78,9 +80,11 @@ struct RenderedBatch {
     complete: bool,
 }
 
-enum Next {
+pub(crate) enum Next {
     /// Go on at once.
     More,
+    /// Go on, but give the sink time.
+    Later,
     /// Nothing is pending.
     Idle,
     /// The sink lost what we had written, or went its own way: open it again.
@@ -126,7 +130,7 @@ impl SinkWorker {
     }
 
     /// Prepares the sink, fences off earlier lives, and compares its marker with what we know to have written there.
-    async fn open(&self) -> Result<(), SinkError> {
+    pub(crate) async fn open(&self) -> Result<(), SinkError> {
         let layouts: Vec<ViewTarget> = self.targets.iter().map(|t| t.layout.clone()).collect();
         self.sink.prepare(&layouts).await?;
         self.sink.fence().await?;
@@ -203,7 +207,7 @@ impl SinkWorker {
     }
 
     /// The marker as of now; `at` gives other watermarks than the acknowledged ones.
-    fn marker(&self, at: Option<&BTreeMap<TargetId, Lsn>>) -> Marker {
+    pub(crate) fn marker(&self, at: Option<&BTreeMap<TargetId, Lsn>>) -> Marker {
         let inner = self.facts.lock();
         let offset = self.offset.load(std::sync::atomic::Ordering::Relaxed);
         let views = self
@@ -263,6 +267,7 @@ impl SinkWorker {
         while !*stop.borrow() {
             match self.write_batch(index).await? {
                 Next::More => {}
+                Next::Later => tokio::time::sleep(jitter(LATER)).await,
                 Next::Idle => {
                     let mut stop = stop.clone();
                     tokio::select! {
@@ -277,16 +282,15 @@ impl SinkWorker {
         Ok(())
     }
 
-    async fn write_batch(&self, index: usize) -> Result<Next, SinkError> {
+    pub(crate) async fn write_batch(&self, index: usize) -> Result<Next, SinkError> {
         let target = Arc::clone(&self.targets[index]);
         let snapshot = self.snapshot().await?;
         let computed_at = snapshot.committed().published;
         let (form, bytes_max) = (self.sink.form(), self.sink.batch_bytes_max());
         let rendered = {
             let target = Arc::clone(&target);
-            tokio::task::spawn_blocking(move || render(&snapshot, &target, form, BATCH_KEYS, bytes_max)).await
+            aside(move || render(&snapshot, &target, form, BATCH_KEYS, bytes_max)).await?.map_err(broken)?
         };
-        let rendered = rendered.map_err(|e| SinkError::Unavailable(e.to_string()))?.map_err(broken)?;
         if rendered.sent.is_empty() && rendered.kept.is_empty() {
             return Ok(Next::Idle);
         }
@@ -380,34 +384,36 @@ impl SinkWorker {
             self.mark_all(std::slice::from_ref(target)).await?;
             return Ok(Next::Reopen);
         }
-        if again > 0 {
-            tokio::time::sleep(jitter(Duration::from_millis(500))).await;
-        }
-        Ok(Next::More)
+        Ok(if again > 0 { Next::Later } else { Next::More })
     }
 
     /// Everything that is pending at one moment, in one transaction with the position.
     async fn write_moments(&self, stop: watch::Receiver<bool>) -> Result<(), SinkError> {
         while !*stop.borrow() {
-            if !self.write_moment().await? {
-                let mut changed = self.facts.moved.subscribe();
-                let mut stop = stop.clone();
-                let wakers = self.targets.iter().map(|t| Box::pin(t.waker.notified()));
-                tokio::select! {
-                    _ = futures::future::select_all(wakers) => {}
-                    _ = stop.changed() => {}
-                    () = async { let _ = changed.changed().await; tokio::time::sleep(MARKER_EVERY).await; } => {}
+            match self.write_moment().await? {
+                Next::More => {}
+                Next::Later => tokio::time::sleep(jitter(LATER)).await,
+                Next::Reopen => return Err(SinkError::Lost("the sink has to be opened again".to_owned())),
+                Next::Idle => {
+                    let mut changed = self.facts.moved.subscribe();
+                    let mut stop = stop.clone();
+                    let wakers = self.targets.iter().map(|t| Box::pin(t.waker.notified()));
+                    tokio::select! {
+                        _ = futures::future::select_all(wakers) => {}
+                        _ = stop.changed() => {}
+                        () = async { let _ = changed.changed().await; tokio::time::sleep(MARKER_EVERY).await; } => {}
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    async fn write_moment(&self) -> Result<bool, SinkError> {
+    pub(crate) async fn write_moment(&self) -> Result<Next, SinkError> {
         let snapshot = self.snapshot().await?;
         let computed_at = snapshot.committed().published;
         let (form, targets) = (self.sink.form(), self.targets.clone());
-        let rendered = tokio::task::spawn_blocking(move || {
+        let rendered = aside(move || {
             let mut out = Vec::new();
             let mut watermarks = BTreeMap::new();
             let mut room = MOMENT_KEYS;
@@ -421,14 +427,13 @@ impl SinkWorker {
             }
             Ok::<_, PipelineError>((out, watermarks))
         });
-        let (rendered, watermarks) =
-            rendered.await.map_err(|e| SinkError::Unavailable(e.to_string()))?.map_err(broken)?;
+        let (rendered, watermarks) = rendered.await?.map_err(broken)?;
         let complete = rendered.iter().all(|r| r.complete);
         if let Some(facts) = self.facts.lock().sinks.get_mut(&self.name) {
             facts.consistent = complete;
         }
         if rendered.iter().all(|r| r.sent.is_empty() && r.kept.is_empty()) {
-            return Ok(false);
+            return Ok(Next::Idle);
         }
         failpoint("writer.rendered");
         let mut views = Vec::new();
@@ -447,16 +452,19 @@ impl SinkWorker {
         let outcomes = self.request(&batch).await?;
         failpoint("writer.acknowledged");
         self.facts.sink_up(&self.name, None);
+        let mut next = Next::More;
         for ((target, rendered), outcomes) in self.targets.iter().zip(waiting).zip(outcomes) {
             if rendered.sent.is_empty() && rendered.kept.is_empty() {
                 continue;
             }
-            if let Next::Reopen = self.settle(target, computed_at, rendered.sent, outcomes, rendered.kept).await? {
-                return Err(SinkError::Lost("the sink has to be opened again".to_owned()));
+            match self.settle(target, computed_at, rendered.sent, outcomes, rendered.kept).await? {
+                Next::Reopen => return Ok(Next::Reopen),
+                Next::Later => next = Next::Later,
+                Next::More | Next::Idle => {}
             }
         }
         self.remember(marker).await?;
-        Ok(true)
+        Ok(next)
     }
 
     /// Rewrites the marker as watermarks move.
@@ -464,45 +472,52 @@ impl SinkWorker {
         let mut last = self.marker(None);
         loop {
             pause(MARKER_EVERY, &stop).await;
-            let marker = self.marker(None);
-            let moved = marker.views != last.views || marker.offset != last.offset;
-            if moved {
-                match self.sink.write_marker(&marker).await {
-                    Ok(()) => {
-                        failpoint("marker.written");
-                        self.remember(marker.clone()).await?;
-                        last = marker;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            self.renew_marker(&mut last).await?;
             if *stop.borrow() {
                 return Ok(());
             }
         }
     }
 
+    /// Writes the marker if it says anything else than `last`.
+    pub(crate) async fn renew_marker(&self, last: &mut Marker) -> Result<(), SinkError> {
+        let marker = self.marker(None);
+        if marker.views != last.views || marker.offset != last.offset {
+            self.sink.write_marker(&marker).await?;
+            failpoint("marker.written");
+            self.remember(marker.clone()).await?;
+            *last = marker;
+        }
+        Ok(())
+    }
+
     /// Makes acknowledged writes visible, and the watermark follow.
     async fn refresh_view(&self, index: usize, stop: watch::Receiver<bool>) -> Result<(), SinkError> {
-        let target = &self.targets[index];
         while !*stop.borrow() {
-            let (acknowledged, visible) = {
-                let inner = self.facts.lock();
-                inner.targets.get(&target.id).map_or((Lsn::ZERO, Lsn::ZERO), |t| (t.acknowledged, t.watermark))
-            };
-            if acknowledged > visible {
-                self.sink.refresh(index).await?;
-                if let Some(facts) = self.facts.lock().targets.get_mut(&target.id) {
-                    facts.watermark = facts.watermark.max(acknowledged);
-                }
-                self.facts.notify();
-            }
+            self.refresh_once(index).await?;
             let mut stop = stop.clone();
             tokio::select! {
                 () = self.hurry.notified() => {}
                 _ = stop.changed() => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Makes what has been acknowledged until now visible, if anything has.
+    pub(crate) async fn refresh_once(&self, index: usize) -> Result<(), SinkError> {
+        let target = &self.targets[index];
+        let (acknowledged, visible) = {
+            let inner = self.facts.lock();
+            inner.targets.get(&target.id).map_or((Lsn::ZERO, Lsn::ZERO), |t| (t.acknowledged, t.watermark))
+        };
+        if acknowledged > visible {
+            self.sink.refresh(index).await?;
+            if let Some(facts) = self.facts.lock().targets.get_mut(&target.id) {
+                facts.watermark = facts.watermark.max(acknowledged);
+            }
+            self.facts.notify();
         }
         Ok(())
     }
@@ -562,6 +577,14 @@ fn body_bytes(body: &Body) -> usize {
     match body {
         Body::Json(json) => json.len(),
         Body::Columns(columns) => columns.iter().flatten().map(bytes::Bytes::len).sum(),
+    }
+}
+
+/// Runs what computes for long where it holds up nobody; in place where there is no runtime.
+async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, SinkError> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime.spawn_blocking(f).await.map_err(|e| SinkError::Unavailable(e.to_string())),
+        Err(_) => Ok(f()),
     }
 }
 
