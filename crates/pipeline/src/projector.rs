@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use readside_changelog::{ChangelogError, Reader, Record, Transaction};
-use readside_model::{Lsn, Timestamp};
+use readside_model::{Lsn, Position, Timestamp};
 use readside_projection::pending::{self, Acknowledged};
 use readside_projection::{BatchOutcome, Engine, RenderedKey, TargetId, TransactionHeader, dead, written};
-use readside_state::{Snapshot, State};
+use readside_state::{Committed, Snapshot, State};
 use tokio::sync::{Notify, oneshot};
+use tracing::info;
 
 use crate::PipelineError;
 use crate::facts::{Facts, local_now, seconds_since};
@@ -112,6 +113,34 @@ impl Projector {
         for waker in self.wakers.values() {
             waker.notify_one();
         }
+        Ok(())
+    }
+
+    /// Takes over tables that were copied at `x`, which nothing in state is behind any more.
+    pub(crate) fn adopt(&mut self, tables: &[u32], x: Lsn) -> Result<(), PipelineError> {
+        let at = x.max(self.state.committed().published);
+        self.state.commit(Committed { applied: Position { commit: at, ordinal: 0 }, published: at });
+        for oid in tables {
+            self.engine.adopt_table(&mut self.state, *oid, x)?;
+        }
+        Ok(())
+    }
+
+    /// What comes before the first write to a sink: fills, and the replay of the log up to where it was found to end.
+    pub(crate) fn make_ready(&mut self, to_fill: &[String], found_end: Lsn) -> Result<(), PipelineError> {
+        for view in to_fill {
+            info!(view, "filling");
+            self.engine.fill(&mut self.state, view, &mut |_| {})?;
+        }
+        for (view, target) in self.engine.unmarked_targets() {
+            self.engine.mark_all(&mut self.state, &view, target)?;
+        }
+        failpoint("fill.done");
+        self.catch_up_to(found_end)?;
+        // Relations that a passed-over transaction described are written, and no transaction may have followed.
+        let committed = self.state.committed();
+        self.state.commit(committed);
+        self.state.flush_now()?;
         Ok(())
     }
 

@@ -9,11 +9,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use readside_model::{Lsn, Position};
+use readside_model::Lsn;
 use readside_projection::TargetId;
 use readside_sink::{Sink, SinkError, Visibility};
-use readside_source::{SqlClient, TableChange, TableFingerprint, WalStatus, connect_sql, slot_status, table_fingerprints};
-use readside_state::Committed;
+use readside_source::{PublicationState, SqlClient, TableChange, TableFingerprint, WalStatus, connect_sql, publication_state, slot_status, table_fingerprints};
 use readside_telemetry::{Metrics, Retained};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
@@ -24,7 +23,7 @@ use crate::error::PipelineRemedy;
 use crate::facts::{Facts, Rate, SinkFacts, SourceFacts, TargetFacts};
 use crate::failpoint::failpoint;
 use crate::projector::{Command, Projector};
-use crate::startup::{Opened, layout, open, random_name, store_fingerprints};
+use crate::startup::{OWED, Opened, layout, open, random_name, store_fingerprints};
 use crate::writer::{SinkWorker, Target};
 use crate::{Phase, PipelineError, ViewState, WaitRequest, loader};
 
@@ -135,7 +134,8 @@ impl Pipeline {
         self.facts.lock().error = None;
         let until = if self.config.until_caught_up { Some(self.source_position().await?) } else { None };
 
-        let Opened { state, engine, needs, changelog, instance, fingerprints, fresh } = opened;
+        let Opened { state, engine, needs, changelog, instance, fingerprints, publication, fresh } = opened;
+        self.facts.lock().source.publication_oid = publication;
         let durable = changelog.durable();
         let found_end = durable.end();
         let (commands, received) = channel();
@@ -354,8 +354,14 @@ impl Pipeline {
         durable: &readside_changelog::Durable,
         stop: &watch::Receiver<bool>,
     ) -> Result<(), PipelineError> {
+        let to_load: Vec<u32> = needs
+            .tables
+            .iter()
+            .filter_map(|oid| projector.engine.tables().get(oid))
+            .flat_map(|table| std::iter::once(table.table.oid).chain(table.table.leaves.iter().copied()))
+            .collect();
         let kept: BTreeMap<u32, TableFingerprint> =
-            fingerprints.iter().filter(|(oid, _)| !needs.tables.contains(oid)).map(|(o, f)| (*o, f.clone())).collect();
+            fingerprints.iter().filter(|(oid, _)| !to_load.contains(oid)).map(|(o, f)| (*o, f.clone())).collect();
         store_fingerprints(&mut projector.state, &kept)?;
         if !needs.tables.is_empty() {
             let loaded = loader::load(
@@ -379,34 +385,15 @@ impl Pipeline {
                 self.reach(projector, durable, loaded.lsn).await?;
             }
             tokio::task::block_in_place(|| -> Result<(), PipelineError> {
-                let at = loaded.lsn.max(projector.state.committed().published);
-                projector.state.commit(Committed { applied: Position { commit: at, ordinal: 0 }, published: at });
-                for oid in &needs.tables {
-                    projector.engine.adopt_table(&mut projector.state, *oid, loaded.lsn)?;
-                }
+                projector.adopt(&needs.tables, loaded.lsn)?;
                 store_fingerprints(&mut projector.state, &loaded.fingerprints)?;
+                readside_projection::facts::put(&mut projector.state, OWED, b"")?;
                 projector.state.flush_now()?;
                 Ok(())
             })?;
             failpoint("load.adopted");
         }
-        tokio::task::block_in_place(|| -> Result<(), PipelineError> {
-            for view in &needs.views {
-                info!(view, "filling");
-                projector.engine.fill(&mut projector.state, view, &mut |_| {})?;
-            }
-            for (view, target) in projector.engine.unmarked_targets() {
-                projector.engine.mark_all(&mut projector.state, &view, target)?;
-            }
-            failpoint("fill.done");
-            projector.catch_up_to(found_end)?;
-            // Relations that a passed-over transaction described are written, and no transaction may have followed.
-            let committed = projector.state.committed();
-            projector.state.commit(committed);
-            projector.state.flush_now()?;
-            Ok(())
-        })?;
-        Ok(())
+        tokio::task::block_in_place(|| projector.make_ready(&needs.views, found_end))
     }
 
     /// Applies the changelog up to `lsn`, waiting for the source to get there.
@@ -428,9 +415,16 @@ impl Pipeline {
 
     async fn baseline(&self, projector: &Projector) -> Result<BTreeMap<u32, TableFingerprint>, PipelineError> {
         let mut out = BTreeMap::new();
-        for oid in projector.engine.tables().keys() {
-            if let Some(fingerprint) = crate::startup::stored_fingerprint(&projector.state, *oid)? {
-                out.insert(*oid, fingerprint);
+        for table in projector.engine.tables().values() {
+            for oid in std::iter::once(table.table.oid).chain(table.table.leaves.iter().copied()) {
+                if let Some(fingerprint) = crate::startup::stored_fingerprint(&projector.state, oid)? {
+                    out.insert(oid, fingerprint);
+                }
+            }
+        }
+        for view in projector.engine.views() {
+            for (stage, alias) in view.global_lifts() {
+                warn!(view = view.plan.view, stage, alias, "no join leads from here to the view's rows: a change touches all of them");
             }
         }
         tokio::task::yield_now().await;
@@ -450,6 +444,7 @@ impl Pipeline {
             match self.look(connected, &oids, &baseline).await {
                 Ok(None) => {}
                 Ok(Some(changed)) => return PipelineError::SourceChanged(changed),
+                Err(error @ PipelineError::Resynchronise(_)) => return error,
                 Err(_) => client = None,
             }
         }
@@ -483,6 +478,22 @@ impl Pipeline {
                 warn!(slot = self.config.slot, "less than half of the WAL that the source may keep for the slot is left");
             }
         }
+        if let Some(oid) = self.publication_oid() {
+            let relations: BTreeMap<u32, String> = baseline
+                .values()
+                .filter(|table| table.leaves.is_empty())
+                .map(|table| (table.oid, format!("{}.{}", table.schema, table.name)))
+                .collect();
+            match publication_state(client, &self.config.publication, oid, &relations).await? {
+                PublicationState::Intact => {}
+                PublicationState::Replaced => {
+                    return Err(PipelineError::Resynchronise("the publication was dropped or replaced".to_owned()));
+                }
+                PublicationState::Incomplete { faults } => {
+                    return Err(PipelineError::Resynchronise(format!("the publication misses changes: {}", faults.join("; "))));
+                }
+            }
+        }
         let now = table_fingerprints(client, oids).await?;
         for (oid, was) in baseline {
             match now.get(oid).map(|now| was.change(now)) {
@@ -492,6 +503,10 @@ impl Pipeline {
             }
         }
         Ok(None)
+    }
+
+    fn publication_oid(&self) -> Option<u32> {
+        self.facts.lock().source.publication_oid
     }
 
     /// Where the source is now, as the stream will call it.
