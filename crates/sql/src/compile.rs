@@ -39,7 +39,10 @@ fn plan(view: &str, sql: &str, catalog: &Catalog) -> Checked<Plan> {
         ));
     }
     for (at, column) in bound.columns.iter().enumerate() {
-        if let Some(earlier) = bound.columns[..at].iter().position(|c| c.name == column.name) {
+        if let Some(earlier) = bound.columns[..at]
+            .iter()
+            .position(|c| c.name == column.name)
+        {
             return Err(Problem::hinted(
                 bound.spans.get(at).copied().unwrap_or_else(Span::empty),
                 format!(
@@ -62,11 +65,7 @@ fn plan(view: &str, sql: &str, catalog: &Catalog) -> Checked<Plan> {
 ///
 /// # Errors
 /// An expression that is not supported; the refusal's view is `schema.table.column`.
-pub fn compile_generated(
-    table: &Table,
-    column: usize,
-    catalog: &Catalog,
-) -> Result<Expr, Refusal> {
+pub fn compile_generated(table: &Table, column: usize, catalog: &Catalog) -> Result<Expr, Refusal> {
     let name = table.columns.get(column).map_or("?", |c| c.name.as_str());
     let shown = format!("{}.{name}", table.display_name());
     let text = table
@@ -83,10 +82,11 @@ fn generated(table: &Table, column: usize, text: &str, catalog: &Catalog) -> Che
     };
     let syntax = parse_expression(text)?;
     let mut binder = Binder::new(catalog);
-    let occ: OccId =
-        binder
-            .arena
-            .add_occ(Relation::Table(table.oid), table.name.clone(), Span::empty())?;
+    let occ: OccId = binder.arena.add_occ(
+        Relation::Table(table.oid),
+        table.name.clone(),
+        Span::empty(),
+    )?;
     let mut columns = Vec::new();
     for (i, c) in table.columns.iter().enumerate() {
         columns.push(NamedColumn {
@@ -122,7 +122,10 @@ fn generated(table: &Table, column: usize, text: &str, catalog: &Catalog) -> Che
     .map_err(|e| {
         Problem::at(
             Span::empty(),
-            format!("the generated value does not fit type {shown}: {}", e.message),
+            format!(
+                "the generated value does not fit type {shown}: {}",
+                e.message
+            ),
         )
     })
 }

@@ -207,10 +207,12 @@ pub(crate) fn without_semicolon(sql: &str) -> String {
     let Ok(tokens) = tokenize(sql) else {
         return sql.trim_end().to_owned();
     };
-    let last = tokens
-        .iter()
-        .rev()
-        .find(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF | Token::SemiColon));
+    let last = tokens.iter().rev().find(|t| {
+        !matches!(
+            t.token,
+            Token::Whitespace(_) | Token::EOF | Token::SemiColon
+        )
+    });
     match last.map(|t| t.span.end) {
         Some(end) => sql[..offset(sql, end)].to_owned(),
         None => String::new(),

@@ -32,7 +32,9 @@ fn key(sql: &str) -> String {
 #[test]
 fn many_to_one_joins_are_keyed_by_the_many_side() {
     assert_eq!(
-        explained("SELECT o.id, c.name FROM customers c JOIN orders o ON o.customer_id = c.id LEFT JOIN customers b ON b.id = c.boss_id"),
+        explained(
+            "SELECT o.id, c.name FROM customers c JOIN orders o ON o.customer_id = c.id LEFT JOIN customers b ON b.id = c.boss_id"
+        ),
         "view v\n\
          \x20 key: id\n\
          \x20 stage 0: rows of v\n\
@@ -56,7 +58,10 @@ fn keys_follow_from_unique_columns_equalities_and_constants() {
             "line, order_id",
         ),
         // The shown column is the other side of an equality.
-        ("SELECT o.id, i.line FROM orders o JOIN order_items i ON i.order_id = o.id", "id, line"),
+        (
+            "SELECT o.id, i.line FROM orders o JOIN order_items i ON i.order_id = o.id",
+            "id, line",
+        ),
         // A junction, its tables in between.
         (
             "SELECT p.id, t.tag, p.name FROM products p JOIN product_tags t ON t.product_id = p.id",
@@ -68,19 +73,28 @@ fn keys_follow_from_unique_columns_equalities_and_constants() {
             "id",
         ),
         ("SELECT email FROM customers", "_key_1 (hidden)"),
-        ("SELECT o.note, i.quantity FROM orders o JOIN order_items i ON i.order_id = o.id", "_key_1 (hidden), _key_2 (hidden)"),
+        (
+            "SELECT o.note, i.quantity FROM orders o JOIN order_items i ON i.order_id = o.id",
+            "_key_1 (hidden), _key_2 (hidden)",
+        ),
         // Not an equality, so nothing follows.
         (
             "SELECT a.id AS a, b.id AS b FROM orders a JOIN orders b ON b.id > a.id",
             "a, b",
         ),
         ("SELECT count(*) AS n FROM orders", ""),
-        ("SELECT DISTINCT status, customer_id FROM orders", "status, customer_id"),
+        (
+            "SELECT DISTINCT status, customer_id FROM orders",
+            "status, customer_id",
+        ),
         (
             "SELECT DISTINCT ON (customer_id) id, customer_id FROM orders ORDER BY customer_id, placed_at DESC, id",
             "customer_id",
         ),
-        ("SELECT id, placed_at FROM orders ORDER BY placed_at DESC, id LIMIT 5", "id"),
+        (
+            "SELECT id, placed_at FROM orders ORDER BY placed_at DESC, id LIMIT 5",
+            "id",
+        ),
     ] {
         assert_eq!(key(sql), expected, "{sql}");
     }
@@ -88,35 +102,57 @@ fn keys_follow_from_unique_columns_equalities_and_constants() {
 
 #[test]
 fn a_missing_side_is_marked_in_the_key() {
-    let plan = plan("SELECT o.id, i.line FROM orders o LEFT JOIN order_items i ON i.order_id = o.id");
-    let sides: Vec<bool> = plan.key.pieces.iter().map(|p| p.nullable_side.is_some()).collect();
+    let plan =
+        plan("SELECT o.id, i.line FROM orders o LEFT JOIN order_items i ON i.order_id = o.id");
+    let sides: Vec<bool> = plan
+        .key
+        .pieces
+        .iter()
+        .map(|p| p.nullable_side.is_some())
+        .collect();
     assert_eq!(sides, [false, true]);
     assert_eq!(plan.stages[0].block.key.len(), 2);
 }
 
 #[test]
 fn outer_joins_that_a_condition_needs_are_inner() {
-    let inner = plan("SELECT o.id, i.line FROM orders o LEFT JOIN order_items i ON i.order_id = o.id WHERE i.quantity > 1");
-    assert!(matches!(inner.stages[0].block.query.from, Some(FromItem::Inner { .. })));
+    let inner = plan(
+        "SELECT o.id, i.line FROM orders o LEFT JOIN order_items i ON i.order_id = o.id WHERE i.quantity > 1",
+    );
+    assert!(matches!(
+        inner.stages[0].block.query.from,
+        Some(FromItem::Inner { .. })
+    ));
     assert!(inner.key.pieces.iter().all(|p| p.nullable_side.is_none()));
-    let outer = plan("SELECT o.id, i.line FROM orders o LEFT JOIN order_items i ON i.order_id = o.id WHERE i.quantity IS NULL");
-    assert!(matches!(outer.stages[0].block.query.from, Some(FromItem::Left { .. })));
+    let outer = plan(
+        "SELECT o.id, i.line FROM orders o LEFT JOIN order_items i ON i.order_id = o.id WHERE i.quantity IS NULL",
+    );
+    assert!(matches!(
+        outer.stages[0].block.query.from,
+        Some(FromItem::Left { .. })
+    ));
 }
 
 #[test]
 fn right_joins_are_turned_around() {
-    let plan = plan("SELECT o.id, c.name FROM customers c RIGHT JOIN orders o ON o.customer_id = c.id");
+    let plan =
+        plan("SELECT o.id, c.name FROM customers c RIGHT JOIN orders o ON o.customer_id = c.id");
     let Some(FromItem::Left { left, .. }) = &plan.stages[0].block.query.from else {
         panic!("not an outer join");
     };
-    assert_eq!(plan.stages[0].block.occurrences[usize::from(left.occurrences()[0].0)].alias, "o");
+    assert_eq!(
+        plan.stages[0].block.occurrences[usize::from(left.occurrences()[0].0)].alias,
+        "o"
+    );
     assert!(!plan.columns[1].not_null);
 }
 
 #[test]
 fn a_grouping_is_keyed_by_what_determines_the_rest() {
     assert_eq!(
-        explained("SELECT c.id, c.name, b.name AS boss, count(*) AS n FROM orders o JOIN customers c ON c.id = o.customer_id LEFT JOIN customers b ON b.id = c.boss_id GROUP BY c.id, c.name, b.name"),
+        explained(
+            "SELECT c.id, c.name, b.name AS boss, count(*) AS n FROM orders o JOIN customers c ON c.id = o.customer_id LEFT JOIN customers b ON b.id = c.boss_id GROUP BY c.id, c.name, b.name"
+        ),
         "view v\n\
          \x20 key: id\n\
          \x20 stage 0: group by c.id\n\
@@ -129,29 +165,41 @@ fn a_grouping_is_keyed_by_what_determines_the_rest() {
     );
     // A join on the group column determines the other table's columns.
     assert_eq!(
-        key("SELECT o.customer_id, c.name, count(*) AS n FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY o.customer_id, c.name"),
+        key(
+            "SELECT o.customer_id, c.name, count(*) AS n FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY o.customer_id, c.name"
+        ),
         "customer_id"
     );
     // Not every condition of the outer join follows from the group column, so the name stays in the key.
     assert_eq!(
-        key("SELECT o.customer_id, c.name, count(*) AS n FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND o.note = 'x' GROUP BY o.customer_id, c.name"),
+        key(
+            "SELECT o.customer_id, c.name, count(*) AS n FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND o.note = 'x' GROUP BY o.customer_id, c.name"
+        ),
         "customer_id, name"
     );
 }
 
 #[test]
 fn a_grouping_by_constants_is_still_a_grouping() {
-    let plan = plan("SELECT email, name, count(*) AS n FROM customers WHERE email = 'a@b' GROUP BY email, name");
+    let plan = plan(
+        "SELECT email, name, count(*) AS n FROM customers WHERE email = 'a@b' GROUP BY email, name",
+    );
     let Head::Group { keys, .. } = &plan.stages[0].head else {
         panic!("not a grouping");
     };
-    assert_eq!(keys.len(), 1, "without a key there would be a row where Postgres has none");
+    assert_eq!(
+        keys.len(),
+        1,
+        "without a key there would be a row where Postgres has none"
+    );
 }
 
 #[test]
 fn a_subquery_that_comes_to_one_value_is_a_stage() {
     assert_eq!(
-        explained("SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c"),
+        explained(
+            "SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c"
+        ),
         "view v\n\
          \x20 key: id\n\
          \x20 stage 0: group by o.customer_id\n\
@@ -170,7 +218,9 @@ fn a_subquery_that_comes_to_one_value_is_a_stage() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        stages("SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND o.status = 'paid')"),
+        stages(
+            "SELECT c.id FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND o.status = 'paid')"
+        ),
         ["group by o.customer_id", "rows of v"]
     );
     assert_eq!(
@@ -179,21 +229,29 @@ fn a_subquery_that_comes_to_one_value_is_a_stage() {
     );
     // NOT IN has its own rules for NULL.
     assert_eq!(
-        stages("SELECT c.id FROM customers c WHERE c.id NOT IN (SELECT o.customer_id FROM orders o)"),
+        stages(
+            "SELECT c.id FROM customers c WHERE c.id NOT IN (SELECT o.customer_id FROM orders o)"
+        ),
         ["rows of v"]
     );
     assert_eq!(
-        stages("SELECT c.id, (SELECT o.note FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed_at, o.id LIMIT 1) AS n FROM customers c"),
+        stages(
+            "SELECT c.id, (SELECT o.note FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed_at, o.id LIMIT 1) AS n FROM customers c"
+        ),
         ["first row per o.customer_id", "rows of v"]
     );
     // Tied by more than an equality: computed for each row.
     assert_eq!(
-        stages("SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id > c.id) AS n FROM customers c"),
+        stages(
+            "SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id > c.id) AS n FROM customers c"
+        ),
         ["rows of v"]
     );
     // All rows are in the document anyway.
     assert_eq!(
-        stages("SELECT c.id, ARRAY(SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.id) AS ids FROM customers c"),
+        stages(
+            "SELECT c.id, ARRAY(SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY o.id) AS ids FROM customers c"
+        ),
         ["rows of v"]
     );
 }
@@ -204,16 +262,22 @@ fn an_empty_group_counts_as_zero_only_where_it_does_in_postgres() {
         let plan = plan(sql);
         plan.stages.last().unwrap().block.query.select[1].clone()
     };
-    let scalar = select("SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c");
+    let scalar = select(
+        "SELECT c.id, (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) AS n FROM customers c",
+    );
     assert!(matches!(scalar, Expr::Coalesce(_)), "{scalar:?}");
-    let derived = select("SELECT c.id, g.n FROM customers c LEFT JOIN (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) g ON g.customer_id = c.id");
+    let derived = select(
+        "SELECT c.id, g.n FROM customers c LEFT JOIN (SELECT customer_id, count(*) AS n FROM orders GROUP BY customer_id) g ON g.customer_id = c.id",
+    );
     assert!(matches!(derived, Expr::Column(_)), "{derived:?}");
 }
 
 #[test]
 fn common_table_expressions_and_source_views_are_inlined() {
     assert_eq!(
-        explained("WITH big AS (SELECT order_id, total FROM order_totals WHERE total > 10) SELECT o.id, a.name, big.total FROM orders o JOIN active_customers a ON a.id = o.customer_id LEFT JOIN big ON big.order_id = o.id"),
+        explained(
+            "WITH big AS (SELECT order_id, total FROM order_totals WHERE total > 10) SELECT o.id, a.name, big.total FROM orders o JOIN active_customers a ON a.id = o.customer_id LEFT JOIN big ON big.order_id = o.id"
+        ),
         "view v\n\
          \x20 key: id\n\
          \x20 stage 0: group by o.id\n\
@@ -221,14 +285,16 @@ fn common_table_expressions_and_source_views_are_inlined() {
          \x20   rows keyed by: i\n\
          \x20   remembered: one row per group, 1 aggregate: o.id bigint, sum(numeric) numeric\n\
          \x20 stage 1: rows of v\n\
-         \x20   from: public.orders o, public.customers, stage 0 (group by o.id)\n\
+         \x20   from: public.orders o, public.customers, stage 0 (group by o.id), public.orders o\n\
          \x20   rows keyed by: o\n"
     );
 }
 
 #[test]
 fn an_inlined_expression_is_null_where_its_side_is_missing() {
-    let plan = plan("SELECT c.id, x.n FROM customers c LEFT JOIN (SELECT id, coalesce(note, '-') AS n FROM orders) x ON x.id = c.id");
+    let plan = plan(
+        "SELECT c.id, x.n FROM customers c LEFT JOIN (SELECT id, coalesce(note, '-') AS n FROM orders) x ON x.id = c.id",
+    );
     let select = &plan.stages[0].block.query.select[1];
     let Expr::Case { branches, .. } = select else {
         panic!("{select:?}");
@@ -247,7 +313,10 @@ fn lateral_rows_are_kept_with_their_keys() {
 
 #[test]
 fn verify_shows_hidden_keys_and_breaks_ties() {
-    assert_eq!(plan("SELECT id FROM orders ; -- done").verify_sql, "SELECT id FROM orders");
+    assert_eq!(
+        plan("SELECT id FROM orders ; -- done").verify_sql,
+        "SELECT id FROM orders"
+    );
     assert_eq!(
         plan("SELECT email FROM customers").verify_sql,
         "SELECT email, \"customers\".\"id\" AS _key_1 FROM customers"
@@ -256,7 +325,9 @@ fn verify_shows_hidden_keys_and_breaks_ties() {
         plan("SELECT c.name, count(*) AS n FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.id").verify_sql,
         "SELECT c.name, count(*) AS n, c.id AS _key_1 FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.id"
     );
-    let tied = plan("SELECT c.id, (SELECT o.note FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed_at LIMIT 1) AS n FROM customers c");
+    let tied = plan(
+        "SELECT c.id, (SELECT o.note FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed_at LIMIT 1) AS n FROM customers c",
+    );
     assert_eq!(
         tied.verify_sql,
         "SELECT c.id, (SELECT o.note FROM orders o WHERE o.customer_id = c.id ORDER BY o.placed_at, \"o\".\"id\" LIMIT 1) AS n FROM customers c"
@@ -274,17 +345,41 @@ fn lists_without_a_defined_order_are_named() {
     for (list, expected) in [
         (format!("ARRAY(SELECT o.id {orders})"), true),
         (format!("ARRAY(SELECT o.id {orders} ORDER BY o.id)"), false),
-        (format!("ARRAY(SELECT o.id {orders} ORDER BY o.placed_at)"), true),
+        (
+            format!("ARRAY(SELECT o.id {orders} ORDER BY o.placed_at)"),
+            true,
+        ),
         // Equal rows are the same value.
-        (format!("ARRAY(SELECT o.placed_at {orders} ORDER BY o.placed_at)"), false),
-        (format!("(SELECT array_agg(DISTINCT o.placed_at) {orders})"), false),
-        (format!("(SELECT jsonb_agg(o.note ORDER BY o.placed_at, o.id) {orders})"), false),
+        (
+            format!("ARRAY(SELECT o.placed_at {orders} ORDER BY o.placed_at)"),
+            false,
+        ),
+        (
+            format!("(SELECT array_agg(DISTINCT o.placed_at) {orders})"),
+            false,
+        ),
+        (
+            format!("(SELECT jsonb_agg(o.note ORDER BY o.placed_at, o.id) {orders})"),
+            false,
+        ),
         (format!("(SELECT jsonb_agg(o.note) {orders})"), true),
-        (format!("(SELECT jsonb_agg(x) FROM (SELECT o.id {orders} ORDER BY o.id) x)"), false),
-        (format!("(SELECT jsonb_agg(jsonb_build_object('l', ARRAY(SELECT i.line FROM order_items i WHERE i.order_id = o.id)) ORDER BY o.id) {orders})"), true),
+        (
+            format!("(SELECT jsonb_agg(x) FROM (SELECT o.id {orders} ORDER BY o.id) x)"),
+            false,
+        ),
+        (
+            format!(
+                "(SELECT jsonb_agg(jsonb_build_object('l', ARRAY(SELECT i.line FROM order_items i WHERE i.order_id = o.id)) ORDER BY o.id) {orders})"
+            ),
+            true,
+        ),
         (format!("(SELECT count(*) {orders})"), false),
     ] {
-        assert_eq!(unordered(&list), if expected { vec![1] } else { vec![] }, "{list}");
+        assert_eq!(
+            unordered(&list),
+            if expected { vec![1] } else { vec![] },
+            "{list}"
+        );
     }
 }
 
@@ -314,9 +409,21 @@ fn columns_are_named_and_typed_as_postgres_does() {
             "coalesce text",
         ]
     );
-    let star = self::plan("SELECT * FROM order_items NATURAL JOIN (SELECT id AS order_id, note FROM orders) o");
+    let star = self::plan(
+        "SELECT * FROM order_items NATURAL JOIN (SELECT id AS order_id, note FROM orders) o",
+    );
     let names: Vec<&str> = star.columns.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names, ["order_id", "line", "product_id", "quantity", "unit_price", "note"]);
+    assert_eq!(
+        names,
+        [
+            "order_id",
+            "line",
+            "product_id",
+            "quantity",
+            "unit_price",
+            "note"
+        ]
+    );
 }
 
 #[test]
@@ -351,8 +458,14 @@ fn generated_columns_are_computed() {
     let mut broken = catalog.clone();
     let table = broken.tables.get_mut(&4).unwrap();
     table.columns[5].generated.as_mut().unwrap().expression = "my_function(id)".to_owned();
-    let refusal = readside_sql::compile("v", "SELECT id, label FROM products", &broken).unwrap_err();
-    assert!(refusal.message.contains("generated column `public.products.label` cannot be computed"), "{refusal}");
+    let refusal =
+        readside_sql::compile("v", "SELECT id, label FROM products", &broken).unwrap_err();
+    assert!(
+        refusal
+            .message
+            .contains("generated column `public.products.label` cannot be computed"),
+        "{refusal}"
+    );
     readside_sql::compile("v", "SELECT id, name FROM products", &broken).unwrap();
 }
 
@@ -360,7 +473,10 @@ fn generated_columns_are_computed() {
 fn the_fingerprint_follows_what_determines_the_rows() {
     let of = |sql: &str| plan(sql).fingerprint;
     assert_eq!(of("SELECT id FROM orders"), of("SELECT id FROM orders;"));
-    assert_ne!(of("SELECT id FROM orders"), of("SELECT id FROM orders WHERE id > 1"));
+    assert_ne!(
+        of("SELECT id FROM orders"),
+        of("SELECT id FROM orders WHERE id > 1")
+    );
     let mut catalog = fixture::shop();
     catalog.tables.get_mut(&2).unwrap().identity = vec![0, 1];
     let other = readside_sql::compile("v", "SELECT id, customer_id FROM orders", &catalog).unwrap();

@@ -14,7 +14,9 @@ fn refused(sql: &str) -> String {
 #[test]
 fn a_refusal_points_into_the_text() {
     assert_eq!(
-        refused("-- orders and whose they are\nSELECT o.id,\n       c.nam\nFROM orders o\nJOIN customers c ON c.id = o.customer_id;"),
+        refused(
+            "-- orders and whose they are\nSELECT o.id,\n       c.nam\nFROM orders o\nJOIN customers c ON c.id = o.customer_id;"
+        ),
         "view `v`, line 3, column 8: column c.nam does not exist\n\
          \x20   c.nam\n\
          \x20   ^^^^^\n\
@@ -48,17 +50,31 @@ fn a_file_holds_one_select() {
         reason("SELECT id FROM orders; SELECT id FROM customers"),
         "a view is one SELECT, and a second statement begins here"
     );
-    assert!(readside_sql::compile("v", "SELECT id FROM orders; ; -- done\n", &fixture::shop()).is_ok());
+    assert!(
+        readside_sql::compile("v", "SELECT id FROM orders; ; -- done\n", &fixture::shop()).is_ok()
+    );
 }
 
 #[test]
 fn names_are_looked_up_as_postgres_does() {
     for (sql, expected) in [
-        ("SELECT id FROM orderz", "relation \"orderz\" does not exist"),
-        ("SELECT id FROM other.orders", "relation \"other.orders\" does not exist"),
+        (
+            "SELECT id FROM orderz",
+            "relation \"orderz\" does not exist",
+        ),
+        (
+            "SELECT id FROM other.orders",
+            "relation \"other.orders\" does not exist",
+        ),
         ("SELECT nope FROM orders", "column \"nope\" does not exist"),
-        ("SELECT x.id FROM orders o", "missing FROM-clause entry for table \"x\""),
-        ("SELECT orders.id FROM orders o", "missing FROM-clause entry for table \"orders\""),
+        (
+            "SELECT x.id FROM orders o",
+            "missing FROM-clause entry for table \"x\"",
+        ),
+        (
+            "SELECT orders.id FROM orders o",
+            "missing FROM-clause entry for table \"orders\"",
+        ),
         (
             "SELECT id FROM orders o JOIN customers c ON c.id = o.customer_id",
             "column reference \"id\" is ambiguous",
@@ -109,9 +125,18 @@ fn grouping_is_checked_as_postgres_does() {
             "SELECT count(*) FROM orders GROUP BY count(*)",
             "aggregate functions are not allowed in GROUP BY",
         ),
-        ("SELECT sum(count(*)) FROM orders", "aggregate function calls cannot be nested"),
-        ("SELECT id FROM orders WHERE note", "argument of WHERE must be type boolean, not type text"),
-        ("SELECT id FROM orders ORDER BY 3", "ORDER BY position 3 is not in select list"),
+        (
+            "SELECT sum(count(*)) FROM orders",
+            "aggregate function calls cannot be nested",
+        ),
+        (
+            "SELECT id FROM orders WHERE note",
+            "argument of WHERE must be type boolean, not type text",
+        ),
+        (
+            "SELECT id FROM orders ORDER BY 3",
+            "ORDER BY position 3 is not in select list",
+        ),
         (
             "SELECT raw, count(*) FROM products GROUP BY raw",
             "could not identify an equality operator for type json",
@@ -149,30 +174,54 @@ fn what_cannot_be_kept_is_refused_with_a_remedy() {
             "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT n FROM r",
             "a recursive query is not supported yet",
         ),
-        ("SELECT id FROM orders UNION ALL SELECT id FROM customers", "UNION is not supported yet"),
+        (
+            "SELECT id FROM orders UNION ALL SELECT id FROM customers",
+            "UNION is not supported yet",
+        ),
         (
             "SELECT customers.id FROM customers FULL JOIN orders ON orders.customer_id = customers.id",
             "FULL JOIN is not supported yet",
         ),
-        ("SELECT unnest(tags) AS t FROM products", "`unnest` returns rows, which is not supported yet"),
+        (
+            "SELECT unnest(tags) AS t FROM products",
+            "`unnest` returns rows, which is not supported yet",
+        ),
         (
             "SELECT status, count(*) FROM orders GROUP BY ROLLUP (status)",
             "grouping sets, ROLLUP and CUBE are not supported yet",
         ),
-        ("SELECT id FROM orders LIMIT 3", "LIMIT without ORDER BY shows any rows"),
+        (
+            "SELECT id FROM orders LIMIT 3",
+            "LIMIT without ORDER BY shows any rows",
+        ),
         (
             "SELECT id FROM orders ORDER BY id OFFSET 3",
             "OFFSET at the top of a view is not supported",
         ),
-        ("SELECT my.secret(id) AS x FROM orders", "`my.secret` is a function of the source's own, which readside cannot run"),
-        ("SELECT at FROM log", "table `public.log` has no key by which its rows can be told apart"),
-        ("SELECT t FROM broken", "in the source's view `broken`: `now` changes without any change to the data, so a view over it cannot be kept fresh"),
+        (
+            "SELECT my.secret(id) AS x FROM orders",
+            "`my.secret` is a function of the source's own, which readside cannot run",
+        ),
+        (
+            "SELECT at FROM log",
+            "table `public.log` has no key by which its rows can be told apart",
+        ),
+        (
+            "SELECT t FROM broken",
+            "in the source's view `broken`: `now` changes without any change to the data, so a view over it cannot be kept fresh",
+        ),
         (
             "SELECT c.id, o.id AS order_id FROM customers c JOIN LATERAL (SELECT id FROM orders WHERE customer_id > c.id ORDER BY id LIMIT 2) o ON true",
             "this subquery may give several rows for each row that it is joined to, and they have no key of their own",
         ),
-        ("SELECT (SELECT id, note FROM orders) AS x FROM customers", "subquery must return only one column"),
-        ("SELECT id FROM orders FOR UPDATE", "a view does not lock rows"),
+        (
+            "SELECT (SELECT id, note FROM orders) AS x FROM customers",
+            "subquery must return only one column",
+        ),
+        (
+            "SELECT id FROM orders FOR UPDATE",
+            "a view does not lock rows",
+        ),
     ] {
         assert_eq!(reason(sql), expected, "{sql}");
         assert!(refused(sql).contains("\n  hint: "), "{sql}");
@@ -194,5 +243,10 @@ fn text_order_that_cannot_be_followed_is_refused_only_where_it_matters() {
     let with_c = sql.replace("ORDER BY o.note", "ORDER BY o.note COLLATE \"C\"");
     readside_sql::compile("v", &with_c, &catalog).unwrap();
     readside_sql::compile("v", "SELECT id FROM orders ORDER BY note", &catalog).unwrap();
-    readside_sql::compile("v", "SELECT note, count(*) FROM orders GROUP BY note", &catalog).unwrap();
+    readside_sql::compile(
+        "v",
+        "SELECT note, count(*) FROM orders GROUP BY note",
+        &catalog,
+    )
+    .unwrap();
 }

@@ -69,10 +69,7 @@ impl Binder<'_> {
     ) -> Checked<Typed> {
         let at = function.name.span();
         let Some(level) = scope.own_level() else {
-            return Err(Problem::at(
-                at,
-                "aggregate functions are not allowed here",
-            ));
+            return Err(Problem::at(at, "aggregate functions are not allowed here"));
         };
         let clause = match level.place.get() {
             Place::After => None,
@@ -127,7 +124,10 @@ impl Binder<'_> {
             for (i, arg) in args.iter().enumerate() {
                 type_facts::groupable(arg, argument_span(i))?;
                 // DISTINCT sorts its input, and what collects values shows that order.
-                if !matches!(name, "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "every") {
+                if !matches!(
+                    name,
+                    "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "every"
+                ) {
                     type_facts::sortable(arg, argument_span(i))?;
                 }
             }
@@ -153,7 +153,11 @@ impl Binder<'_> {
             arg_types: resolved.args.iter().map(|a| a.ty.clone()).collect(),
             args: resolved.args.into_iter().map(|a| a.expr).collect(),
             distinct,
-            order: if resolved.func.depends_on_order() { order } else { Vec::new() },
+            order: if resolved.func.depends_on_order() {
+                order
+            } else {
+                Vec::new()
+            },
             filter,
         };
         if level.first_aggregate.get().is_none() {
@@ -189,7 +193,11 @@ impl Binder<'_> {
         let own: BTreeSet<OccId> = scope
             .own_names()
             .into_iter()
-            .flat_map(|n| n.columns.iter().chain(n.tables.iter().flat_map(|t| &t.columns)))
+            .flat_map(|n| {
+                n.columns
+                    .iter()
+                    .chain(n.tables.iter().flat_map(|t| &t.columns))
+            })
             .flat_map(|c| crate::arena::columns_of(&c.typed.expr))
             .map(|c| c.occ)
             .collect();

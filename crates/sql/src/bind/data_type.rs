@@ -71,10 +71,9 @@ impl Binder<'_> {
             DataType::Date => plain(Type::Date),
             DataType::JSON => plain(Type::Json),
             DataType::JSONB => plain(Type::Jsonb),
-            DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Ok((
-                Type::Time,
-                precision_modifier(*precision, data_type, span)?,
-            )),
+            DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+                Ok((Type::Time, precision_modifier(*precision, data_type, span)?))
+            }
             DataType::Timestamp(precision, zone) => Ok((
                 match zone {
                     TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => Type::Timestamp,
@@ -207,11 +206,7 @@ fn length_modifier(
     }
 }
 
-fn precision_modifier(
-    precision: Option<u64>,
-    data_type: &DataType,
-    span: Span,
-) -> Checked<i32> {
+fn precision_modifier(precision: Option<u64>, data_type: &DataType, span: Span) -> Checked<i32> {
     match precision {
         None => Ok(-1),
         Some(p) => i32::try_from(p)
@@ -251,10 +246,9 @@ pub(super) fn catalog_name(data_type: &DataType) -> String {
         DataType::BigInt(_) | DataType::Int8(_) => "int8".to_owned(),
         DataType::Real | DataType::Float4 => "float4".to_owned(),
         DataType::Float(ExactNumberInfo::Precision(1..=24)) => "float4".to_owned(),
-        DataType::Float8
-        | DataType::DoublePrecision
-        | DataType::Double(_)
-        | DataType::Float(_) => "float8".to_owned(),
+        DataType::Float8 | DataType::DoublePrecision | DataType::Double(_) | DataType::Float(_) => {
+            "float8".to_owned()
+        }
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric".to_owned(),
         DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) => {
             "varchar".to_owned()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use readside_expr::{
-    CastContext, Collation, Derivation, Expr, Typed, all_array, and, any_array, array, at_time_zone, between,
-    case, cast, collate, field, in_list, is_distinct, is_not_distinct, is_not_null, is_null,
-    is_truth, like, not, or, resolve_operator, row, simple_case, subscript,
+    CastContext, Collation, Derivation, Expr, Typed, all_array, and, any_array, array,
+    at_time_zone, between, case, cast, collate, field, in_list, is_distinct, is_not_distinct,
+    is_not_null, is_null, is_truth, like, not, or, resolve_operator, row, simple_case, subscript,
 };
 use readside_pgtype::{RecordType, Type, Value};
 use sqlparser::ast::{
@@ -89,7 +89,11 @@ impl Binder<'_> {
                 }
                 InTarget::Subquery(query) => {
                     let found = self.in_subquery(expr, query, scope, span)?;
-                    if *negated { placed(not(found), span) } else { Ok(found) }
+                    if *negated {
+                        placed(not(found), span)
+                    } else {
+                        Ok(found)
+                    }
                 }
                 _ => Err(unsupported(span, "this form of IN")),
             },
@@ -109,14 +113,28 @@ impl Binder<'_> {
                 expr,
                 pattern,
                 escape_char,
-            } => self.like(expr, pattern, escape_char.as_deref(), (false, *negated), scope, span),
+            } => self.like(
+                expr,
+                pattern,
+                escape_char.as_deref(),
+                (false, *negated),
+                scope,
+                span,
+            ),
             ast::Expr::ILike {
                 negated,
                 any: false,
                 expr,
                 pattern,
                 escape_char,
-            } => self.like(expr, pattern, escape_char.as_deref(), (true, *negated), scope, span),
+            } => self.like(
+                expr,
+                pattern,
+                escape_char.as_deref(),
+                (true, *negated),
+                scope,
+                span,
+            ),
             ast::Expr::AnyOp {
                 left,
                 compare_op,
@@ -187,7 +205,11 @@ impl Binder<'_> {
             ast::Expr::Subquery(query) => self.scalar_subquery(query, scope),
             ast::Expr::Exists { subquery, negated } => {
                 let found = self.exists(subquery, scope)?;
-                if *negated { placed(not(found), span) } else { Ok(found) }
+                if *negated {
+                    placed(not(found), span)
+                } else {
+                    Ok(found)
+                }
             }
             ast::Expr::CompoundFieldAccess { root, access_chain } => {
                 self.access(root, access_chain, scope, span)
@@ -298,7 +320,11 @@ impl Binder<'_> {
                     .map(|e| self.expression(e, scope))
                     .collect::<Checked<Vec<_>>>()?;
                 return placed(
-                    if *op == BinaryOperator::And { and(list) } else { or(list) },
+                    if *op == BinaryOperator::And {
+                        and(list)
+                    } else {
+                        or(list)
+                    },
                     span,
                 );
             }
@@ -317,9 +343,18 @@ impl Binder<'_> {
                 }
             }
         }
-        let (l, r) = (self.expression(left, scope)?, self.expression(right, scope)?);
-        let insensitive = matches!(op, BinaryOperator::PGILikeMatch | BinaryOperator::PGNotILikeMatch);
-        let negated = matches!(op, BinaryOperator::PGNotLikeMatch | BinaryOperator::PGNotILikeMatch);
+        let (l, r) = (
+            self.expression(left, scope)?,
+            self.expression(right, scope)?,
+        );
+        let insensitive = matches!(
+            op,
+            BinaryOperator::PGILikeMatch | BinaryOperator::PGNotILikeMatch
+        );
+        let negated = matches!(
+            op,
+            BinaryOperator::PGNotLikeMatch | BinaryOperator::PGNotILikeMatch
+        );
         if insensitive || negated || matches!(op, BinaryOperator::PGLikeMatch) {
             return placed(like(l, r, None, insensitive, negated), span);
         }
@@ -344,7 +379,10 @@ impl Binder<'_> {
             }
             return self.in_subquery(left, query, scope, span);
         }
-        let (l, r) = (self.expression(left, scope)?, self.expression(right, scope)?);
+        let (l, r) = (
+            self.expression(left, scope)?,
+            self.expression(right, scope)?,
+        );
         placed(any_array(&operator_name(op), l, r), span)
     }
 
@@ -367,7 +405,10 @@ impl Binder<'_> {
             let found = self.in_subquery(left, query, scope, span)?;
             return placed(not(found), span);
         }
-        let (l, r) = (self.expression(left, scope)?, self.expression(right, scope)?);
+        let (l, r) = (
+            self.expression(left, scope)?,
+            self.expression(right, scope)?,
+        );
         placed(all_array(&operator_name(op), l, r), span)
     }
 
@@ -430,7 +471,12 @@ impl Binder<'_> {
             }
         };
         placed(
-            cast(Typed::literal(&text), &Type::Interval, -1, CastContext::Explicit),
+            cast(
+                Typed::literal(&text),
+                &Type::Interval,
+                -1,
+                CastContext::Explicit,
+            ),
             span,
         )
     }

@@ -56,8 +56,14 @@ impl Binder<'_> {
             };
             let right = self.factor(&join.relation, &visible, outer, level)?;
             let span = join.relation.span();
-            (tree, names) =
-                self.join((tree, names), right, &join.join_operator, outer, level, span)?;
+            (tree, names) = self.join(
+                (tree, names),
+                right,
+                &join.join_operator,
+                outer,
+                level,
+                span,
+            )?;
         }
         Ok((tree, names))
     }
@@ -118,7 +124,14 @@ impl Binder<'_> {
                         _ => Err(Problem::at(name.span(), "USING names bare columns")),
                     })
                     .collect::<Checked<Vec<_>>>()?;
-                self.using(&columns, left_names, right_names, side, (&left, &right), span)?
+                self.using(
+                    &columns,
+                    left_names,
+                    right_names,
+                    side,
+                    (&left, &right),
+                    span,
+                )?
             }
             JoinConstraint::Natural => {
                 let columns: Vec<(String, Span)> = left_names
@@ -127,7 +140,14 @@ impl Binder<'_> {
                     .filter(|l| right_names.columns.iter().any(|r| r.name == l.name))
                     .map(|l| (l.name.clone(), span))
                     .collect();
-                self.using(&columns, left_names, right_names, side, (&left, &right), span)?
+                self.using(
+                    &columns,
+                    left_names,
+                    right_names,
+                    side,
+                    (&left, &right),
+                    span,
+                )?
             }
             JoinConstraint::UsingAlias(..) => {
                 return Err(Problem::hinted(
@@ -208,7 +228,9 @@ impl Binder<'_> {
                 version: None,
                 ..
             } => self.named(name, alias.as_ref(), outer),
-            TableFactor::Table { sample: Some(_), .. } => Err(Problem::hinted(
+            TableFactor::Table {
+                sample: Some(_), ..
+            } => Err(Problem::hinted(
                 span,
                 "TABLESAMPLE has no one answer",
                 "read the whole table",

@@ -124,7 +124,9 @@ impl Binder<'_> {
         if VOLATILE.contains(&name.as_str()) {
             return Err(Problem::hinted(
                 at,
-                format!("`{name}` changes without any change to the data, so a view over it cannot be kept fresh"),
+                format!(
+                    "`{name}` changes without any change to the data, so a view over it cannot be kept fresh"
+                ),
                 "show the column itself, and compare it where the view is read",
             ));
         }
@@ -148,7 +150,9 @@ impl Binder<'_> {
         if function.filter.is_some() || !function.within_group.is_empty() {
             return Err(Problem::at(
                 at,
-                format!("FILTER or WITHIN GROUP specified, but {name} is not an aggregate function"),
+                format!(
+                    "FILTER or WITHIN GROUP specified, but {name} is not an aggregate function"
+                ),
             ));
         }
         if function.null_treatment.is_some() {
@@ -166,7 +170,9 @@ impl Binder<'_> {
                 if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
                     return Err(Problem::at(
                         at,
-                        format!("DISTINCT or ORDER BY specified, but {name} is not an aggregate function"),
+                        format!(
+                            "DISTINCT or ORDER BY specified, but {name} is not an aggregate function"
+                        ),
                     ));
                 }
                 self.arguments(&list.args, scope)?

@@ -38,9 +38,13 @@ impl Binder<'_> {
                 return Some(key_column(occ, i));
             }
             let (of, ty) = match e {
-                Expr::Column(c) if local.contains(&c.occ) => {
-                    (c.occ, arena.occ(c.occ).columns[usize::from(c.column)].typed.ty.clone())
-                }
+                Expr::Column(c) if local.contains(&c.occ) => (
+                    c.occ,
+                    arena.occ(c.occ).columns[usize::from(c.column)]
+                        .typed
+                        .ty
+                        .clone(),
+                ),
                 Expr::Present(o) if local.contains(o) => (*o, Type::Bool),
                 _ => return None,
             };

@@ -82,16 +82,15 @@ impl Binder<'_> {
                 "VALUES is not supported yet",
                 "write a CASE, or keep the list in a table",
             )),
-            _ => Err(Problem::hinted(span, "a view is a SELECT", "write SELECT …")),
+            _ => Err(Problem::hinted(
+                span,
+                "a view is a SELECT",
+                "write SELECT …",
+            )),
         }
     }
 
-    fn select(
-        &mut self,
-        select: &Select,
-        query: &ast::Query,
-        outer: &Scope<'_>,
-    ) -> Checked<Bound> {
+    fn select(&mut self, select: &Select, query: &ast::Query, outer: &Scope<'_>) -> Checked<Bound> {
         let at = select.select_token.0.span;
         if select.into.is_some() {
             return Err(Problem::hinted(
@@ -565,12 +564,9 @@ fn ordinal(e: &ast::Expr) -> Option<usize> {
 }
 
 fn item_at<'i>(items: &'i [Item], n: usize, clause: &str, span: Span) -> Checked<&'i Item> {
-    n.checked_sub(1).and_then(|i| items.get(i)).ok_or_else(|| {
-        Problem::at(
-            span,
-            format!("{clause} position {n} is not in select list"),
-        )
-    })
+    n.checked_sub(1)
+        .and_then(|i| items.get(i))
+        .ok_or_else(|| Problem::at(span, format!("{clause} position {n} is not in select list")))
 }
 
 fn item_named<'i>(items: &'i [Item], name: &str, span: Span) -> Checked<Option<&'i Item>> {

@@ -170,7 +170,9 @@ impl Planner<'_> {
         block.select = keys;
         for call in &calls {
             block.select.extend(call.args.iter().cloned());
-            block.select.extend(call.order.iter().map(|k| k.expr.clone()));
+            block
+                .select
+                .extend(call.order.iter().map(|k| k.expr.clone()));
             block.select.extend(call.filter.iter().cloned());
         }
         let (mut block, _) = self.block(block, span)?;

@@ -105,7 +105,10 @@ impl Planner<'_> {
             && query.offset == 0
             && !matches!(query.distinct, Distinct::On(_))
             && group.aggregates.iter().all(|a| is_accumulator(&a.func))
-            && query.select.iter().all(|e| readside_plan::subqueries_of(e).is_empty());
+            && query
+                .select
+                .iter()
+                .all(|e| readside_plan::subqueries_of(e).is_empty());
         if !plain {
             return Ok(None);
         }
@@ -144,7 +147,11 @@ impl Planner<'_> {
             .collect();
         loose.query.select = select;
         if let Some(group) = &mut loose.query.group {
-            group.keys = loose.ties.iter().map(|(_, inner, _)| inner.clone()).collect();
+            group.keys = loose
+                .ties
+                .iter()
+                .map(|(_, inner, _)| inner.clone())
+                .collect();
             group.key_types = loose.ties.iter().map(|(_, _, ty)| ty.clone()).collect();
         }
         self.joined(loose, occ).map(Some)
@@ -175,21 +182,20 @@ impl Planner<'_> {
         loose.query.distinct = Distinct::No;
         loose.query.group = Some(Grouping {
             occ,
-            keys: loose.ties.iter().map(|(_, inner, _)| inner.clone()).collect(),
+            keys: loose
+                .ties
+                .iter()
+                .map(|(_, inner, _)| inner.clone())
+                .collect(),
             key_types: loose.ties.iter().map(|(_, _, ty)| ty.clone()).collect(),
             aggregates: if tied { Vec::new() } else { vec![count_all()] },
         });
         if tied {
             let joined = self.joined(loose, occ)?;
             let stage = joined.tree.occurrences().first().copied();
-            Ok(stage
-                .map(Expr::Present)
-                .filter(|_| attach(outer, joined)))
+            Ok(stage.map(Expr::Present).filter(|_| attach(outer, joined)))
         } else {
-            let count = Typed::new(
-                Expr::Column(ColumnRef { occ, column: 0 }),
-                Type::Int8,
-            );
+            let count = Typed::new(Expr::Column(ColumnRef { occ, column: 0 }), Type::Int8);
             let zero = Typed::constant(Value::Int(0), Type::Int8);
             let some = resolve_operator(">", Some(count), zero)
                 .map_err(|e| crate::refusal::Problem::at(Span::empty(), e.message))?;
@@ -214,9 +220,7 @@ impl Planner<'_> {
         let query = self.degroup(loose.query, true)?;
         let on = on.iter().map(|e| self.arena.resolve(e)).collect();
         Ok(Joined {
-            tree: query
-                .from
-                .unwrap_or(FromItem::Occurrence(occ)),
+            tree: query.from.unwrap_or(FromItem::Occurrence(occ)),
             on,
             select: query.select,
         })

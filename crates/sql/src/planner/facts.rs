@@ -194,11 +194,9 @@ impl<'a, 'c> Facts<'a, 'c> {
         columns_of(e)
             .iter()
             .all(|c| !self.occs.contains(&c.occ) || known.has_column(*c))
-            && self
-                .arena
-                .free_occs_of_expr(e)
-                .iter()
-                .all(|o| !self.occs.contains(o) || known.occs.contains_key(o) || !reads_whole(e, *o))
+            && self.arena.free_occs_of_expr(e).iter().all(|o| {
+                !self.occs.contains(o) || known.occs.contains_key(o) || !reads_whole(e, *o)
+            })
             && readside_plan::subqueries_of(e).is_empty()
     }
 
@@ -254,8 +252,7 @@ impl<'a, 'c> Facts<'a, 'c> {
                 return None;
             };
             let of_itself = self.arena.free_occs_of_expr(other).contains(&occ);
-            (!of_itself && self.is_known(other, known))
-                .then(|| Source::Conjunct(conjunct.clone()))
+            (!of_itself && self.is_known(other, known)).then(|| Source::Conjunct(conjunct.clone()))
         })
     }
 }
@@ -440,15 +437,13 @@ pub(super) fn covering(arena: &Arena<'_>, query: &Query) -> Option<Vec<OccId>> {
     Some(key)
 }
 
-
 /// The columns by which a table's rows are told apart.
 pub(crate) fn identity_columns(table: &Table) -> Option<Vec<usize>> {
     if !table.identity.is_empty() && table.replica_identity != ReplicaIdentity::Full {
         return Some(table.identity.clone());
     }
-    let strict = |u: &&UniqueIndex| {
-        u.immediate && u.columns.iter().all(|c| table.columns[*c].not_null)
-    };
+    let strict =
+        |u: &&UniqueIndex| u.immediate && u.columns.iter().all(|c| table.columns[*c].not_null);
     table
         .unique
         .iter()

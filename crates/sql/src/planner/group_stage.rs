@@ -307,9 +307,9 @@ impl Rejoin<'_, '_> {
                     if std::mem::take(&mut top) {
                         return None;
                     }
-                    let own = matches!(part, Expr::Column(c) if self.joining.last() == Some(&c.occ));
-                    if !own
-                        && let Some((_, column)) = self.keys.iter().find(|(key, _)| key == part)
+                    let own =
+                        matches!(part, Expr::Column(c) if self.joining.last() == Some(&c.occ));
+                    if !own && let Some((_, column)) = self.keys.iter().find(|(key, _)| key == part)
                     {
                         return Some(column.clone());
                     }
@@ -454,9 +454,7 @@ impl Rejoin<'_, '_> {
             other.walk(&mut |e| {
                 reads_itself |= matches!(e, Expr::Column(c) if c.occ == occ);
             });
-            if !reads_itself
-                && let Some(e) = self.express(&other)?
-            {
+            if !reads_itself && let Some(e) = self.express(&other)? {
                 return Ok(Some(e));
             }
         }

@@ -10,8 +10,8 @@ mod facts;
 mod group_stage;
 mod order;
 mod simplify;
-mod top_n;
 mod sink_key;
+mod top_n;
 mod verify_sql;
 
 pub(crate) use facts::identity_columns;

@@ -119,7 +119,10 @@ impl Planner<'_> {
     /// Whether `order` leaves no two rows of `query` in an undefined order, or none that show different `values`.
     fn is_ordered(&self, query: &Query, order: &[SortKey], values: &[Expr]) -> bool {
         if matches!(query.distinct, Distinct::All) && !order.is_empty() {
-            return query.select.iter().all(|e| order.iter().any(|k| k.expr == *e));
+            return query
+                .select
+                .iter()
+                .all(|e| order.iter().any(|k| k.expr == *e));
         }
         if query.limit == Some(1) {
             return true;
@@ -157,7 +160,9 @@ impl Planner<'_> {
         }
         !order.is_empty()
             && values.iter().all(|v| {
-                order.iter().any(|k| k.expr == *v && equality_is_identity(&k.ty))
+                order
+                    .iter()
+                    .any(|k| k.expr == *v && equality_is_identity(&k.ty))
                     || (!columns_of(v).is_empty()
                         && facts.is_known(v, &known)
                         && order.iter().all(|k| equality_is_identity(&k.ty)))
@@ -207,11 +212,7 @@ impl Planner<'_> {
     }
 
     /// The identity columns of these occurrences as the text of the query at `site` names them.
-    pub(super) fn key_texts(
-        &self,
-        occs: &[OccId],
-        site: Option<Location>,
-    ) -> Option<Vec<String>> {
+    pub(super) fn key_texts(&self, occs: &[OccId], site: Option<Location>) -> Option<Vec<String>> {
         let mut out = Vec::new();
         for occ in occs {
             for column in candidate_keys(&self.arena, *occ).into_iter().next()? {

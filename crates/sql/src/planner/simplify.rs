@@ -115,9 +115,17 @@ impl Planner<'_> {
             let right = Box::new(FromItem::Occurrence(occ));
             let left = Box::new(left);
             return Ok(if outer {
-                FromItem::Left { left, right, on: Vec::new() }
+                FromItem::Left {
+                    left,
+                    right,
+                    on: Vec::new(),
+                }
             } else {
-                FromItem::Inner { left, right, on: Vec::new() }
+                FromItem::Inner {
+                    left,
+                    right,
+                    on: Vec::new(),
+                }
             });
         };
         for (i, e) in joined.select.into_iter().enumerate() {
@@ -151,7 +159,8 @@ impl Planner<'_> {
             return Ok(Some(FromItem::Occurrence(occ)));
         };
         let mut inner = (**inner).clone();
-        if inner.limit.is_none() && inner.offset == 0 && !matches!(inner.distinct, Distinct::On(_)) {
+        if inner.limit.is_none() && inner.offset == 0 && !matches!(inner.distinct, Distinct::On(_))
+        {
             // Where LIMIT doesn't need it, an order is only a wish of what collects the rows.
             let order = std::mem::take(&mut inner.order);
             if !order.is_empty() {
@@ -163,7 +172,11 @@ impl Planner<'_> {
         if inner.limit.is_some() {
             let site = self.arena.query_sites.get(&occ).map(|s| s.select);
             let span = self.arena.occ(occ).span;
-            let keep = if self.depth == 0 { Keep::Keys } else { Keep::Values };
+            let keep = if self.depth == 0 {
+                Keep::Keys
+            } else {
+                Keep::Values
+            };
             if let Some(mut unlimited) = self.limited_as_stage(&inner, keep, site, span)? {
                 let order = std::mem::take(&mut unlimited.order);
                 if !order.is_empty() {
@@ -184,7 +197,9 @@ impl Planner<'_> {
             return Ok(Some(FromItem::Occurrence(occ)));
         }
         for (i, e) in inner.select.iter().enumerate() {
-            let Ok(column) = u16::try_from(i) else { continue };
+            let Ok(column) = u16::try_from(i) else {
+                continue;
+            };
             let e = self.arena.resolve(e);
             let expr = match (&anchor, supplied, &e) {
                 (Some(anchor), true, e) if !matches!(e, Expr::Column(_)) => Expr::Case {
@@ -279,9 +294,9 @@ impl Planner<'_> {
             }
             let replacement = if replaceable.contains(&id) {
                 {
-                let site = self.arena.sites.get(&id).map(|s| s.select);
-                self.answered_by_stage(&subquery, query, site)?
-            }
+                    let site = self.arena.sites.get(&id).map(|s| s.select);
+                    self.answered_by_stage(&subquery, query, site)?
+                }
             } else {
                 None
             };
@@ -354,7 +369,10 @@ pub(super) fn reduce_outer_joins(query: &mut Query) {
     if let Some(from) = query.from.take() {
         query.from = Some(reduce(from, &filter));
     }
-    debug_assert!(from_occs(query).len() < usize::from(u16::MAX), "occurrences are counted in u16");
+    debug_assert!(
+        from_occs(query).len() < usize::from(u16::MAX),
+        "occurrences are counted in u16"
+    );
 }
 
 fn reduce(item: FromItem, conditions: &[Expr]) -> FromItem {

@@ -154,9 +154,13 @@ impl Planner<'_> {
             if text.is_none() {
                 return Err(Problem::hinted(
                     span,
-                    format!("rows of this view are told apart by `{shown}`, which the outermost query cannot name"),
+                    format!(
+                        "rows of this view are told apart by `{shown}`, which the outermost query cannot name"
+                    ),
                     match &occ.relation {
-                        Relation::Table(_) => format!("select `{shown}` in the subquery, and show it in the output"),
+                        Relation::Table(_) => {
+                            format!("select `{shown}` in the subquery, and show it in the output")
+                        }
                         _ => "show the group columns in the output".to_owned(),
                     },
                 ));

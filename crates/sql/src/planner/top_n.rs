@@ -84,7 +84,9 @@ impl Planner<'_> {
         let mut tied = Vec::new();
         for (i, (whole, inner, _)) in ties.iter().enumerate() {
             let key = shown(i)?;
-            tied.push(rewrite(whole, &mut |part| (part == inner).then(|| key.clone())));
+            tied.push(rewrite(whole, &mut |part| {
+                (part == inner).then(|| key.clone())
+            }));
         }
         query.limit = None;
         match keep {
@@ -122,10 +124,12 @@ impl Planner<'_> {
                     on,
                 });
                 query.from = from;
-                query.filter.extend(ties.iter().enumerate().map(|(i, (whole, inner, _))| {
-                    let own = &partition[i].0;
-                    rewrite(whole, &mut |part| (part == inner).then(|| own.clone()))
-                }));
+                query
+                    .filter
+                    .extend(ties.iter().enumerate().map(|(i, (whole, inner, _))| {
+                        let own = &partition[i].0;
+                        rewrite(whole, &mut |part| (part == inner).then(|| own.clone()))
+                    }));
                 Ok(Some(query))
             }
         }
@@ -194,14 +198,21 @@ impl Planner<'_> {
                 .collect(),
             Keep::Keys => {
                 for occ in covering(&self.arena, query).unwrap_or_default() {
-                    for column in candidate_keys(&self.arena, occ).into_iter().next().unwrap_or_default() {
-                        let mut typed =
-                            self.arena.occ(occ).columns[usize::from(column)].typed.clone();
+                    for column in candidate_keys(&self.arena, occ)
+                        .into_iter()
+                        .next()
+                        .unwrap_or_default()
+                    {
+                        let mut typed = self.arena.occ(occ).columns[usize::from(column)]
+                            .typed
+                            .clone();
                         typed.expr = Expr::Column(ColumnRef { occ, column });
                         keys.push(typed);
                     }
                 }
-                keys.iter().map(|k| (k.expr.clone(), k.ty.clone())).collect()
+                keys.iter()
+                    .map(|k| (k.expr.clone(), k.ty.clone()))
+                    .collect()
             }
         };
         let mut columns = Vec::new();
