@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use crate::postgres::Postgres;
 use crate::readside::{Into, Project};
 use crate::redis::Redis;
+use crate::schemas::Schema;
 use crate::search::OpenSearch;
 
 /// The sinks, by the names that they have in the configuration.
@@ -82,11 +83,43 @@ impl Scene {
 
     /// Adds a view to some sinks.
     pub fn view_in(&mut self, name: &str, sql: &str, key: &[&str], sinks: &[&str]) -> Result<()> {
+        self.view_with(name, sql, key, sinks, &[])
+    }
+
+    /// Adds all views of a schema to all three sinks.
+    pub fn views(&mut self, schema: &Schema) -> Result<()> {
+        for (name, sql, key) in schema.views {
+            self.view_with(name, sql, key, &SINKS, schema.free_json)?;
+        }
+        Ok(())
+    }
+
+    /// `free_json` names columns that hold JSON of any shape: what a search node can't index, it only stores.
+    fn view_with(
+        &mut self,
+        name: &str,
+        sql: &str,
+        key: &[&str],
+        sinks: &[&str],
+        free_json: &[&str],
+    ) -> Result<()> {
+        let stored: Vec<String> = free_json
+            .iter()
+            .map(|column| format!(r#""{column}": {{"type": "object", "enabled": false}}"#))
+            .collect();
+        let mapping = format!(r#"{{"properties": {{{}}}}}"#, stored.join(", "));
         let into: Vec<Into> = sinks
             .iter()
             .map(|sink| match *sink {
                 // The node is shared with other tests.
-                "search" => Into::index(sink, &format!("{}{name}", self.search.prefix())),
+                "search" => {
+                    let into = Into::index(sink, &format!("{}{name}", self.search.prefix()));
+                    if stored.is_empty() {
+                        into
+                    } else {
+                        into.with_mapping(&mapping)
+                    }
+                }
                 _ => Into::sink(sink),
             })
             .collect();

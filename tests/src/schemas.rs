@@ -12,6 +12,8 @@ pub struct Schema {
     pub sql: &'static str,
     /// Views: name, query, columns that identify a row.
     pub views: &'static [(&'static str, &'static str, &'static [&'static str])],
+    /// Output columns that hold JSON of any shape.
+    pub free_json: &'static [&'static str],
 }
 
 /// Documents: a library with authors by junction, loans, and long texts.
@@ -62,6 +64,7 @@ pub const LIBRARY: Schema = Schema {
         ),
         ("shelves", "SELECT * FROM shelf", &["code"]),
     ],
+    free_json: &["extra"],
 };
 
 /// Groups: readings of devices, with keys of many types and accounts that have no children.
@@ -83,7 +86,7 @@ pub const READINGS: Schema = Schema {
             "sites",
             "SELECT s.region, s.name, s.opened,
                 (SELECT count(*) FROM device d WHERE d.site_region = s.region AND d.site_name = s.name) AS devices,
-                ARRAY(SELECT d.model FROM device d WHERE d.site_region = s.region AND d.site_name = s.name AND d.state <> 'broken'
+                ARRAY(SELECT d.model::text FROM device d WHERE d.site_region = s.region AND d.site_name = s.name AND d.state <> 'broken'
                       ORDER BY d.id) AS models
              FROM site s",
             &["region", "name"],
@@ -117,6 +120,7 @@ pub const READINGS: Schema = Schema {
             &["id"],
         ),
     ],
+    free_json: &["a"],
 };
 
 /// Trees: teams within teams, people with a chief, tasks that move between them, and keys that change by cascade.
@@ -162,4 +166,5 @@ pub const TEAMS: Schema = Schema {
             &["person", "team", "no"],
         ),
     ],
+    free_json: &[],
 };

@@ -10,15 +10,9 @@ use readside_tests::schemas::LIBRARY;
 use readside_tests::until;
 use readside_tests::workload::{Workload, seed};
 
-fn add_views(scene: &mut Scene) {
-    for (name, sql, key) in LIBRARY.views {
-        scene.view(name, sql, key).unwrap();
-    }
-}
-
 async fn library() -> Scene {
     let mut scene = Scene::new(15, LIBRARY.sql).await.unwrap();
-    add_views(&mut scene);
+    scene.views(&LIBRARY).unwrap();
     scene
 }
 
@@ -112,7 +106,7 @@ async fn a_redis_that_lost_everything_is_filled_again() {
 async fn a_killed_search_node_gets_what_it_missed() {
     let seed = seed();
     let mut scene = Scene::with_own_search(15, LIBRARY.sql).await.unwrap();
-    add_views(&mut scene);
+    scene.views(&LIBRARY).unwrap();
     Workload::new(&scene.app_url(), seed)
         .fill(20)
         .await

@@ -28,9 +28,7 @@ const FAILPOINTS: [&str; 12] = [
 
 async fn teams() -> Scene {
     let mut scene = Scene::new(15, TEAMS.sql).await.unwrap();
-    for (name, sql, key) in TEAMS.views {
-        scene.view(name, sql, key).unwrap();
-    }
+    scene.views(&TEAMS).unwrap();
     scene
 }
 

@@ -9,9 +9,7 @@ use readside_tests::workload::{Workload, seed};
 async fn follows(version: u32, schema: Schema) {
     let seed = seed();
     let mut scene = Scene::new(version, schema.sql).await.unwrap();
-    for (name, sql, key) in schema.views {
-        scene.view(name, sql, key).unwrap();
-    }
+    scene.views(&schema).unwrap();
     let workload = |round: u64| {
         Workload::new(&scene.app_url(), seed.wrapping_mul(10) + round)
             .transactions(120)

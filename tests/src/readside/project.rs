@@ -19,6 +19,7 @@ use crate::{Port, Scratch, place};
 pub struct Into {
     sink: String,
     place: Option<(&'static str, String)>,
+    mapping: Option<String>,
 }
 
 impl Into {
@@ -28,6 +29,7 @@ impl Into {
         Self {
             sink: sink.to_owned(),
             place: None,
+            mapping: None,
         }
     }
 
@@ -37,6 +39,7 @@ impl Into {
         Self {
             sink: sink.to_owned(),
             place: Some(("key", template.to_owned())),
+            mapping: None,
         }
     }
 
@@ -46,6 +49,7 @@ impl Into {
         Self {
             sink: sink.to_owned(),
             place: Some(("index", index.to_owned())),
+            mapping: None,
         }
     }
 
@@ -55,20 +59,26 @@ impl Into {
         Self {
             sink: sink.to_owned(),
             place: Some(("table", table.to_owned())),
+            mapping: None,
         }
     }
 
-    fn toml(&self) -> String {
-        match &self.place {
-            None => format!("{{ sink = {} }}", quoted(&self.sink)),
-            Some((what, place)) => {
-                format!(
-                    "{{ sink = {}, {what} = {} }}",
-                    quoted(&self.sink),
-                    quoted(place)
-                )
-            }
+    /// With a mapping (JSON) that overrides the derived one of a search sink.
+    #[must_use]
+    pub fn with_mapping(mut self, json: &str) -> Self {
+        self.mapping = Some(json.to_owned());
+        self
+    }
+
+    fn toml(&self, view: &str) -> String {
+        let mut fields = vec![format!("sink = {}", quoted(&self.sink))];
+        if let Some((what, place)) = &self.place {
+            fields.push(format!("{what} = {}", quoted(place)));
         }
+        if self.mapping.is_some() {
+            fields.push(format!("mapping = \"views/{view}.json\""));
+        }
+        format!("{{ {} }}", fields.join(", "))
     }
 }
 
@@ -270,7 +280,7 @@ impl Project {
             ));
         }
         for view in &self.views {
-            let into: Vec<String> = view.into.iter().map(Into::toml).collect();
+            let into: Vec<String> = view.into.iter().map(|into| into.toml(&view.name)).collect();
             text.push_str(&format!(
                 "\n[views.{name}]\nquery = \"views/{name}.sql\"\ninto = [{}]\n",
                 into.join(", "),
@@ -278,6 +288,10 @@ impl Project {
             ));
             let path = self.dir().join("views").join(format!("{}.sql", view.name));
             fs::write(&path, &view.sql).with_context(|| format!("write `{}`", path.display()))?;
+            for mapping in view.into.iter().filter_map(|into| into.mapping.as_ref()) {
+                let path = path.with_extension("json");
+                fs::write(&path, mapping).with_context(|| format!("write `{}`", path.display()))?;
+            }
         }
         text.push_str(&format!("\n{}", self.extra));
         let path = self.config();
