@@ -46,6 +46,7 @@ pub(crate) struct SourceFacts {
     pub(crate) system_id: Option<String>,
     pub(crate) timeline: Option<u32>,
     pub(crate) publication: String,
+    pub(crate) publication_oid: Option<u32>,
     pub(crate) slot: String,
     pub(crate) slot_state: Option<String>,
     pub(crate) slot_retained_bytes: Option<u64>,

@@ -11,7 +11,7 @@ use readside_plan::{Plan, Relation};
 use readside_projection::{Engine, GeneratedColumns, Needs, ViewExec, ViewSpec, facts as state_facts};
 use readside_sink::{TargetColumn, ViewTarget};
 use readside_source::{
-    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql, ensure_publication, load_catalog,
+    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql, ensure_publication, load_catalog, publication,
     slot_status, table_fingerprints,
 };
 use readside_state::{FlushMode, Options as StateOptions, State};
@@ -19,6 +19,9 @@ use tracing::{info, warn};
 
 use crate::PipelineError;
 use crate::config::{IntoConfig, RunConfig};
+
+/// The fact that all tables have to be loaded before the changelog can be applied to them.
+pub(crate) const OWED: &str = "load owed";
 
 const SLOT_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,8 @@ pub(crate) struct Opened {
     pub(crate) instance: String,
     /// The tables as they are now.
     pub(crate) fingerprints: BTreeMap<u32, TableFingerprint>,
+    /// `pg_publication.oid`
+    pub(crate) publication: Option<u32>,
     /// What is in state, if anything, does not lead up to the changelog: all tables are loaded first.
     pub(crate) fresh: bool,
 }
@@ -131,7 +136,9 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
     let instance = instance(&config.data_dir)?;
 
     // Publication first, slot second: a slot made before it would be stuck, or silently skip rows.
+    let publication_before = publication(&client, &config.publication).await?.map(|p| p.oid);
     ensure_publication(&client, &config.publication, &tables).await?;
+    let publication_now = publication(&client, &config.publication).await?.map(|p| p.oid);
     let mut replication = ReplicationClient::connect(&config.source).await?;
     let system = replication.identify_system().await?;
     let identity = SourceIdentity {
@@ -173,11 +180,22 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
     let mut changelog = Changelog::open(disk, &log_identity, relied_on, options)?;
     let fresh = stored.is_none();
     let mut stale: BTreeSet<u32> = BTreeSet::new();
-    let gap = !fresh && (!had_slot || resynchronise.is_some() || confirmed > changelog.durable().end());
+    // While there was no publication, or another one, changes passed unsent.
+    let published_by: Option<u32> =
+        state_facts::get(&state, "publication")?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let unpublished = published_by.is_some_and(|oid| publication_before != Some(oid));
+    let gap = !fresh
+        && (!had_slot || unpublished || resynchronise.is_some() || confirmed > changelog.durable().end());
+    // A load that does not join what is in state, and was interrupted, is still owed.
+    let owed = state_facts::get(&state, OWED)?.is_some_and(|bytes| !bytes.is_empty());
+    if owed {
+        stale.extend(&tables);
+    }
     if fresh || gap {
+        state_facts::put(&mut state, OWED, b"1")?;
         if gap {
             warn!(
-                reason = resynchronise.unwrap_or("the slot does not reach back to what is on disk"),
+                reason = resynchronise.unwrap_or("slot or publication do not reach back to what is on disk"),
                 "resynchronising: all tables are copied anew and compared with what is here"
             );
             stale.extend(&tables);
@@ -188,8 +206,16 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
         let bytes = serde_json::to_vec(&identity).map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
         state_facts::put(&mut state, "source", &bytes)?;
     }
-    let fingerprints = table_fingerprints(&client, &tables).await?;
-    stale.extend(changed_tables(&fingerprints, &state)?);
+    if let Some(oid) = publication_now {
+        state_facts::put(&mut state, "publication", oid.to_string().as_bytes())?;
+    }
+    let relations: Vec<u32> = tables
+        .iter()
+        .filter_map(|oid| catalog.tables.get(oid))
+        .flat_map(|table| std::iter::once(table.oid).chain(table.leaves.iter().copied()))
+        .collect();
+    let fingerprints = table_fingerprints(&client, &relations).await?;
+    stale.extend(changed_tables(&fingerprints, &state, &catalog)?);
     let specs: Vec<ViewSpec> = plans
         .iter()
         .zip(&config.views)
@@ -205,7 +231,7 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
         position = %state.committed().published,
         "opened"
     );
-    Ok(Opened { state, engine, needs, changelog, instance, fingerprints, fresh: fresh || gap })
+    Ok(Opened { state, engine, needs, changelog, instance, fingerprints, publication: publication_now, fresh: fresh || gap || owed })
 }
 
 async fn new_slot(replication: &mut ReplicationClient, config: &RunConfig) -> Result<Lsn, PipelineError> {
@@ -239,13 +265,18 @@ async fn check_columns(client: &SqlClient, config: &RunConfig, plans: &[Arc<Plan
 }
 
 /// Tables whose rows may have been rewritten while nobody looked.
-fn changed_tables(now: &BTreeMap<u32, TableFingerprint>, state: &State) -> Result<BTreeSet<u32>, PipelineError> {
+fn changed_tables(
+    now: &BTreeMap<u32, TableFingerprint>,
+    state: &State,
+    catalog: &Catalog,
+) -> Result<BTreeSet<u32>, PipelineError> {
     let mut out = BTreeSet::new();
     for (oid, now) in now {
         if let Some(was) = stored_fingerprint(state, *oid)? {
             if was.change(now) == TableChange::Rewritten || was.change(now) == TableChange::Partitions {
                 warn!(table = format!("{}.{}", now.schema, now.name), "the table was altered: it is copied anew and compared");
-                out.insert(*oid);
+                let root = catalog.tables.values().find(|table| table.leaves.contains(oid)).map_or(*oid, |table| table.oid);
+                out.insert(root);
             }
         }
     }

@@ -382,10 +382,14 @@ impl Planner<'_, '_> {
         }
         let own: Vec<OccId> = level.occs.iter().filter(|o| key.contains(o)).copied().collect();
         let mut bound = bound.clone();
-        let steps = self.walk(&mut bound, &own, pool, candidates, global);
+        let mut pool = pool.to_vec();
+        pool.extend(level.conjuncts.iter().cloned());
+        let mut candidates = candidates.clone();
+        candidates.extend(level.occs.iter().copied());
+        let steps = self.walk(&mut bound, &own, &pool, &candidates, global);
         let mut children = Vec::new();
         for child in &level.children {
-            children.extend(self.variant(child, &bound, key, pool, candidates, global));
+            children.extend(self.variant(child, &bound, key, &pool, &candidates, global));
         }
         Some(Variant { key_occs, steps, children })
     }
@@ -451,31 +455,40 @@ impl Planner<'_, '_> {
         out
     }
 
-    /// The conjuncts and occurrences that a lift may walk along: those of the occurrence's query and of the queries around it.
+    /// The conjuncts and occurrences that a lift may walk along: those that must hold and be there for the row to contribute to
+    /// anything. In the occurrence's own query these are the levels from the outermost down to its own; in a query around it, down to
+    /// that of the derived table that it came out of, or the outermost one only. Another null-supplying side may have no row, so no
+    /// way leads through it.
     fn lift_pool(&self, occ: OccId) -> (Vec<Expr>, BTreeSet<OccId>) {
         let mut pool: Vec<Expr> = Vec::new();
         let mut candidates = BTreeSet::new();
         let mut at = self.scopes.of_occ.get(&occ).copied();
+        let mut entry = Some(occ);
         // What stands for the columns of the query that we came out of.
         let mut inner: Option<(OccId, &Query)> = None;
         while let Some(index) = at {
             let scope = &self.scopes.list[index];
-            candidates.extend(scope.level.all_occs());
-            for conjunct in scope.level.all_conjuncts() {
-                let mut conjunct = conjunct.clone();
-                if let Some((derived, query)) = inner {
-                    conjunct = through(&conjunct, derived, query);
-                }
-                pool.push(conjunct);
+            let mut levels = Vec::new();
+            if !entry.is_some_and(|entry| levels_down_to(&scope.level, entry, &mut levels)) {
+                levels = vec![&scope.level];
             }
-            inner = match scope.link {
-                Link::Derived(derived) => Some((derived, scope.query)),
-                Link::Root => None,
+            for level in levels {
+                candidates.extend(level.occs.iter().copied());
+                for conjunct in &level.conjuncts {
+                    pool.push(match inner {
+                        Some((derived, query)) => through(conjunct, derived, query),
+                        None => conjunct.clone(),
+                    });
+                }
+            }
+            (inner, entry) = match scope.link {
+                Link::Derived(derived) => (Some((derived, scope.query)), Some(derived)),
+                Link::Root => (None, None),
                 Link::Subquery(id) => {
                     if let SubqueryKind::In { equals, output } = &self.stage.block.subqueries[usize::from(id.0)].kind {
                         pool.push(through(equals, *output, scope.query));
                     }
-                    None
+                    (None, None)
                 }
             };
             at = scope.parent;
@@ -503,6 +516,16 @@ impl Planner<'_, '_> {
 }
 
 const SCAN: u8 = 9;
+
+/// The levels from this one down to the one that holds the occurrence, if it is below.
+fn levels_down_to<'l>(level: &'l Level, occ: OccId, out: &mut Vec<&'l Level>) -> bool {
+    out.push(level);
+    if level.occs.contains(&occ) || level.children.iter().any(|child| levels_down_to(child, occ, out)) {
+        return true;
+    }
+    out.pop();
+    false
+}
 
 /// A conjunct as an equality of something of `occ` alone with something that is bound.
 fn equality_on(

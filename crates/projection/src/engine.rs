@@ -66,6 +66,8 @@ pub struct Batch {
     last: Option<TransactionHeader>,
     /// Changes applied so far.
     pub changes: u64,
+    /// The same by table.
+    tables: BTreeMap<u32, u64>,
     /// Transactions applied so far.
     pub transactions: u64,
 }
@@ -75,6 +77,8 @@ pub struct Batch {
 pub struct BatchOutcome {
     /// Row changes.
     pub changes: u64,
+    /// Row changes by table oid.
+    pub tables: BTreeMap<u32, u64>,
     /// Transactions.
     pub transactions: u64,
     /// How many keys became pending, by target; every target that had a key marked is in it.
@@ -249,7 +253,7 @@ impl Engine {
 
     /// Starts a batch.
     pub fn begin(&self, state: &State) -> Result<Batch, ProjectionError> {
-        Ok(Batch { before: state.snapshot()?, touched: Touched::new(), first: None, last: None, changes: 0, transactions: 0 })
+        Ok(Batch { before: state.snapshot()?, touched: Touched::new(), first: None, last: None, changes: 0, tables: BTreeMap::new(), transactions: 0 })
     }
 
     /// Applies a whole transaction's messages to base rows.
@@ -261,8 +265,12 @@ impl Engine {
         messages: &mut dyn Iterator<Item = Bytes>,
     ) -> Result<(), ProjectionError> {
         for message in messages {
-            batch.changes +=
-                self.ingest.apply(state, &self.tables, &self.registry, &transaction, &message, &mut batch.touched)?;
+            if let Some(table) =
+                self.ingest.apply(state, &self.tables, &self.registry, &transaction, &message, &mut batch.touched)?
+            {
+                batch.changes += 1;
+                *batch.tables.entry(table).or_default() += 1;
+            }
         }
         batch.transactions += 1;
         batch.first.get_or_insert(transaction);
@@ -290,7 +298,12 @@ impl Engine {
     /// Runs the stages over what the batch touched, marks pending keys, and commits.
     pub fn finish(&mut self, state: &mut State, batch: Batch) -> Result<BatchOutcome, ProjectionError> {
         let (Some(first), Some(last)) = (batch.first, batch.last) else { return Ok(BatchOutcome::default()) };
-        let mut outcome = BatchOutcome { changes: batch.changes, transactions: batch.transactions, newly_pending: BTreeMap::new() };
+        let mut outcome = BatchOutcome {
+            changes: batch.changes,
+            tables: batch.tables,
+            transactions: batch.transactions,
+            newly_pending: BTreeMap::new(),
+        };
         let span = Span { first: first.end_lsn, last: last.end_lsn, since: first.commit_time };
         self.propagate(state, &batch.before, batch.touched, span, &mut outcome)?;
         drop(batch.before);

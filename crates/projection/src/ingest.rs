@@ -102,7 +102,8 @@ impl Ingest {
         Ok(true)
     }
 
-    /// Applies one message. Changes of tables that are not valid yet at this commit are passed over.
+    /// Applies one message; gives the stream relation's table if it was a change of one that views read. Changes of tables that are
+    /// not valid yet at this commit are passed over.
     pub(crate) fn apply(
         &mut self,
         state: &mut State,
@@ -111,27 +112,35 @@ impl Ingest {
         transaction: &TransactionHeader,
         message: &Bytes,
         touched: &mut Touched,
-    ) -> Result<u64, ProjectionError> {
+    ) -> Result<Option<u32>, ProjectionError> {
         if self.describe_and_keep(state, tables, message)? {
-            return Ok(0);
+            return Ok(None);
         }
         let message = decode(message, false).map_err(|e| ProjectionError::Message(e.to_string()))?;
         let mut change = Change { ingest: self, state, tables, registry, transaction, touched };
-        match message {
-            Message::Insert(insert) => change.insert(insert.relation, &insert.new)?,
+        let relation = match message {
+            Message::Insert(insert) => {
+                change.insert(insert.relation, &insert.new)?;
+                insert.relation
+            }
             Message::Update(update) => {
                 let old = update.old.as_ref().map(|old| (&old.tuple, old.kind));
                 change.update(update.relation, old, &update.new)?;
+                update.relation
             }
-            Message::Delete(delete) => change.delete(delete.relation, &delete.old.tuple)?,
+            Message::Delete(delete) => {
+                change.delete(delete.relation, &delete.old.tuple)?;
+                delete.relation
+            }
             Message::Truncate(truncate) => {
-                for relation in truncate.relations {
-                    change.truncate(relation)?;
+                for relation in &truncate.relations {
+                    change.truncate(*relation)?;
                 }
+                truncate.relations.first().copied().unwrap_or_default()
             }
-            _ => return Ok(0),
-        }
-        Ok(1)
+            _ => return Ok(None),
+        };
+        Ok(self.relations.get(&relation).and_then(|known| known.table))
     }
 }
 

@@ -126,6 +126,20 @@ impl ViewExec {
         Ok(ViewExec { plan, stages, targets, json_order, key_columns })
     }
 
+    /// Occurrences from which no look-up leads to the view's keys: a change there touches every row. By stage and alias.
+    #[must_use]
+    pub fn global_lifts(&self) -> Vec<(usize, String)> {
+        let mut out = Vec::new();
+        for (i, stage) in self.stages.iter().enumerate() {
+            for occ in &stage.block.occs {
+                if occ.lift.as_ref().is_some_and(|lift| lift.global) {
+                    out.push((i, occ.alias.clone()));
+                }
+            }
+        }
+        out
+    }
+
     /// The last stage's evaluator over a snapshot.
     fn evaluator<'s>(&self, read: &'s dyn Read) -> Result<Evaluator<'s, '_>, ProjectionError> {
         let stage = self.stages.last().ok_or_else(|| ProjectionError::Plan {
@@ -156,7 +170,10 @@ impl ViewExec {
         Ok(match found.map_err(|e| e.in_view(&self.plan.view))? {
             Evaluated::Absent => Rendered::Absent,
             Evaluated::Failed(error) | Evaluated::Row(Err(error)) => Rendered::Failed(error),
-            Evaluated::Row(Ok(values)) => Rendered::Row(self.body(&values, form)),
+            Evaluated::Row(Ok(values)) => match (form, values.iter().try_for_each(readside_pgtype::jsonb::check_jsonb)) {
+                (DocumentForm::Json, Err(error)) => Rendered::Failed(error.into()),
+                _ => Rendered::Row(self.body(&values, form)),
+            },
         })
     }
 

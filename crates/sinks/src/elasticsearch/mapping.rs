@@ -77,8 +77,9 @@ pub(super) fn index_body(target: &ViewTarget, instance: &str) -> Result<Value, S
         "numeric_detection": false,
         "dynamic_templates": [
             {"readside_text": {"match_mapping_type": "string", "mapping": text_field()}},
-            {"readside_long": {"match_mapping_type": "long", "mapping": {"type": "double"}}},
-            {"readside_double": {"match_mapping_type": "double", "mapping": {"type": "double"}}},
+            // JSON may hold numbers and other scalars in one place; what is no number stays in the document, unindexed.
+            {"readside_long": {"match_mapping_type": "long", "mapping": {"type": "double", "ignore_malformed": true}}},
+            {"readside_double": {"match_mapping_type": "double", "mapping": {"type": "double", "ignore_malformed": true}}},
         ],
         "properties": properties(target.columns.iter().map(|c| (c.name.as_str(), &c.ty, c.typmod))),
     });
