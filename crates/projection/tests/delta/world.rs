@@ -1,0 +1,158 @@
+//! One view maintained through a history, and the same view filled afresh.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use readside_model::{Catalog, DocumentForm, Lsn, Timestamp};
+use readside_plan::Plan;
+use readside_projection::{Engine, GeneratedColumns, Rendered, TransactionHeader, ViewSpec, loaded_row, pending};
+use readside_state::sim::SimBase;
+use readside_state::{FlushMode, Options, Read, State};
+
+use crate::dice::Dice;
+use crate::history::{Tables, message, relation};
+use crate::schema::Schema;
+
+/// An engine over a state in memory.
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) engine: Engine,
+    base: SimBase,
+    catalog: Catalog,
+    spec: ViewSpec,
+    lsn: u64,
+}
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn options() -> Options {
+    Options { flush_mode: FlushMode::Deferred, ..Options::default() }
+}
+
+impl World {
+    /// Filled from these rows.
+    pub(crate) fn fill(schema: &Schema, plan: &Arc<Plan>, tables: &Tables) -> World {
+        let catalog = schema.catalog();
+        let base = SimBase::new();
+        let mut state = State::with_base(Arc::new(base.clone()), options()).unwrap();
+        let spec = ViewSpec { plan: Arc::clone(plan), targets: vec!["t".to_owned()] };
+        let (mut engine, needs) =
+            Engine::open(&mut state, &catalog, &GeneratedColumns::new(), std::slice::from_ref(&spec), &BTreeSet::new()).unwrap();
+        for oid in &needs.tables {
+            let table = &engine.tables()[oid];
+            let stored: Vec<usize> = (0..table.table.columns.len()).filter(|i| table.stored[*i]).collect();
+            for row in tables.0[oid].values() {
+                let columns: Vec<Option<Bytes>> =
+                    stored.iter().map(|i| row[*i].as_ref().map(|v| Bytes::copy_from_slice(v.as_bytes()))).collect();
+                let (key, row) = loaded_row(table, false, *oid, &columns).unwrap();
+                state.put(&key, &row).unwrap();
+            }
+        }
+        state.commit(state.committed());
+        for oid in &needs.tables {
+            engine.adopt_table(&mut state, *oid, Lsn(10)).unwrap();
+        }
+        engine.fill(&mut state, &plan.view, &mut |_| {}).unwrap();
+        World { state, engine, base, catalog, spec, lsn: 100 }
+    }
+
+    /// As after a stop and a start.
+    pub(crate) fn reopen(self) -> World {
+        let World { state, engine, base, catalog, spec, lsn } = self;
+        drop(engine);
+        state.close().unwrap();
+        let mut state = State::with_base(Arc::new(base.clone()), options()).unwrap();
+        let (engine, needs) =
+            Engine::open(&mut state, &catalog, &GeneratedColumns::new(), std::slice::from_ref(&spec), &BTreeSet::new()).unwrap();
+        assert_eq!(needs, readside_projection::Needs::default(), "a start after a stop has nothing to do");
+        World { state, engine, base, catalog, spec, lsn }
+    }
+
+    /// A batch of some transactions; gives the keys that it marked.
+    pub(crate) fn batch(&mut self, schema: &Schema, tables: &mut Tables, dice: &mut Dice) -> BTreeSet<Vec<u8>> {
+        let mut batch = self.engine.begin(&self.state).unwrap();
+        for _ in 0..dice.weighted(&[(4, 1), (2, 2), (1, 4)]) {
+            let mut messages: Vec<Bytes> = schema.tables.iter().map(relation).collect();
+            for _ in 0..dice.weighted(&[(5, 1), (3, 2), (1, 6)]) {
+                let table = dice.pick(&schema.tables);
+                if let Some(change) = tables.change(table, dice, schema.plain) {
+                    messages.push(message(table, &change, dice));
+                }
+            }
+            self.lsn += 10;
+            let header = TransactionHeader {
+                commit_lsn: Lsn(self.lsn),
+                end_lsn: Lsn(self.lsn + 8),
+                commit_time: Timestamp::default(),
+            };
+            self.engine.apply(&mut self.state, &mut batch, header, &mut messages.into_iter()).unwrap();
+        }
+        self.engine.finish(&mut self.state, batch).unwrap();
+        self.take_pending()
+    }
+
+    /// The keys that are pending, which are not any more.
+    pub(crate) fn take_pending(&mut self) -> BTreeSet<Vec<u8>> {
+        let target = self.engine.views()[0].targets[0];
+        let keys: BTreeSet<Vec<u8>> =
+            pending::queued(&self.state, target, None, usize::MAX).unwrap().into_iter().map(|q| q.key).collect();
+        for key in &keys {
+            pending::acknowledge(&mut self.state, target, key, Lsn(u64::MAX)).unwrap();
+        }
+        self.state.commit(self.state.committed());
+        keys
+    }
+
+    /// What a key has.
+    pub(crate) fn render(&self, key: &[u8]) -> Rendered {
+        self.engine.views()[0].render(&self.state, key, DocumentForm::Json).unwrap()
+    }
+
+    /// Rows, indexes, internal tables, accumulators, candidates and the stages' dead letters.
+    pub(crate) fn entries(&self) -> Entries {
+        let mut out = Entries::new();
+        for tag in [0x10, 0x11, 0x20, 0x21, 0x22, 0x23, 0x24, 0x32] {
+            for entry in self.state.scan(&[tag], None).unwrap() {
+                let (key, value) = entry.unwrap();
+                out.insert(key.to_vec(), value.to_vec());
+            }
+        }
+        out
+    }
+}
+
+/// What tells two states apart, in words.
+pub(crate) fn difference(kept: &Entries, fresh: &Entries) -> Option<String> {
+    let mut out = Vec::new();
+    for (key, value) in kept {
+        match fresh.get(key) {
+            None => out.push(format!("kept only:  {} = {}", shown(key), shown(value))),
+            Some(other) if other != value => {
+                out.push(format!("differs:    {}\n  kept  {}\n  fresh {}", shown(key), shown(value), shown(other)));
+            }
+            Some(_) => {}
+        }
+    }
+    out.extend(fresh.iter().filter(|(key, _)| !kept.contains_key(*key)).map(|(key, value)| {
+        format!("fresh only: {} = {}", shown(key), shown(value))
+    }));
+    (!out.is_empty()).then(|| out.join("\n"))
+}
+
+fn shown(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        use std::fmt::Write;
+        if byte.is_ascii_graphic() {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "\\{byte:02x}");
+        }
+        text
+    })
+}
+
+/// The rows of a filled world by key, marks taken away.
+pub(crate) fn rows_of(world: &mut World) -> BTreeMap<Vec<u8>, Rendered> {
+    world.take_pending().into_iter().map(|key| (key.clone(), world.render(&key))).collect()
+}
