@@ -342,6 +342,11 @@ impl Projector {
             }
         }
         drop(inner);
+        for (oid, changes) in &outcome.tables {
+            if let Some(table) = self.engine.tables().get(oid) {
+                self.facts.metrics.table(&table.table.display_name()).add_changes(*changes);
+            }
+        }
         self.facts.notify();
         Ok(())
     }
@@ -358,9 +363,8 @@ impl Projector {
                 facts.dead = dead;
                 facts.acknowledged = watermark;
                 facts.since = since;
-                if facts.immediate {
-                    facts.watermark = watermark;
-                }
+                // The one way back: the sink lost what it had, and its keys have been marked again.
+                facts.watermark = if facts.immediate { watermark } else { facts.watermark.min(watermark) };
             }
         }
         Ok(())
