@@ -9,9 +9,9 @@ use readside_projection::dead;
 use crate::facts::seconds_since;
 use crate::run::Pipeline;
 use crate::{
-    ChangelogStatus, Control, ControlError, DeadLetter, DeadLetters, DeadLettersRequest, Phase, PipelineError, ProjectionStatus,
-    Readiness, SinkStatus, SourceStatus, Status, VerifyReport, VerifyRequest, ViewState, ViewStatus, WaitAnswer, WaitRequest,
-    WaitedView,
+    ChangelogStatus, Control, ControlError, DeadLetter, DeadLetters, DeadLettersRequest, Phase,
+    PipelineError, ProjectionStatus, Readiness, SinkStatus, SourceStatus, Status, VerifyReport,
+    VerifyRequest, ViewState, ViewStatus, WaitAnswer, WaitRequest, WaitedView,
 };
 
 /// Silence after which an idle source's lag starts to grow.
@@ -31,12 +31,21 @@ impl Control for Pipeline {
             .filter(|silence| *silence > SILENCE || !inner.source.connected)
             .map_or(0.0, |silence| silence.as_secs_f64());
         let (tps, cps) = {
-            let mut rates = self.rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            (rates.0.of(inner.source.transactions), rates.1.of(inner.source.changes))
+            let mut rates = self
+                .rates
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            (
+                rates.0.of(inner.source.transactions),
+                rates.1.of(inner.source.changes),
+            )
         };
         let source = SourceStatus {
             connected: inner.source.connected,
-            disconnected_seconds: inner.source.disconnected_since.map(|at| at.elapsed().as_secs_f64()),
+            disconnected_seconds: inner
+                .source
+                .disconnected_since
+                .map(|at| at.elapsed().as_secs_f64()),
             error: inner.source.error.clone(),
             database: inner.source.database.clone(),
             system_id: inner.source.system_id.clone(),
@@ -66,12 +75,18 @@ impl Control for Pipeline {
                     view: target.view.clone(),
                     sink: target.sink.clone(),
                     location: target.location.clone(),
-                    state: if target.state == ViewState::Live && !filled { ViewState::Filling } else { target.state },
+                    state: if target.state == ViewState::Live && !filled {
+                        ViewState::Filling
+                    } else {
+                        target.state
+                    },
                     generation: 1,
                     watermark: filled.then_some(target.watermark),
                     pending_keys: target.pending,
                     lag_seconds: filled.then_some(lag),
-                    lag_bytes: source_lsn.filter(|_| filled).map(|lsn| lsn.0.saturating_sub(target.watermark.0)),
+                    lag_bytes: source_lsn
+                        .filter(|_| filled)
+                        .map(|lsn| lsn.0.saturating_sub(target.watermark.0)),
                     lag_max_seconds: target.lag_max.as_secs_f64(),
                     writes_per_second: target.rate.of(target.writes),
                     writes_total: target.writes,
@@ -130,11 +145,20 @@ impl Control for Pipeline {
         }
         for view in status.views.iter().filter(|v| !v.fresh()) {
             reasons.push(match view.lag_seconds {
-                Some(lag) => format!("view `{}` in sink `{}` is {lag:.0} s late", view.view, view.sink),
-                None => format!("view `{}` in sink `{}` is not filled yet", view.view, view.sink),
+                Some(lag) => format!(
+                    "view `{}` in sink `{}` is {lag:.0} s late",
+                    view.view, view.sink
+                ),
+                None => format!(
+                    "view `{}` in sink `{}` is not filled yet",
+                    view.view, view.sink
+                ),
             });
         }
-        Readiness { ready: reasons.is_empty(), reasons }
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
     }
 
     async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, ControlError> {
@@ -142,12 +166,17 @@ impl Control for Pipeline {
         let timeline = self.facts.lock().source.timeline.unwrap_or(0);
         if let Some(asked) = request.timeline {
             if timeline != 0 && asked != timeline {
-                return Err(ControlError::Refused(format!("the source is on timeline {timeline}, and the LSN is of timeline {asked}")));
+                return Err(ControlError::Refused(format!(
+                    "the source is on timeline {timeline}, and the LSN is of timeline {asked}"
+                )));
             }
         }
         let lsn = match request.lsn {
             Some(lsn) => crate::stream_lsn(lsn, 16 << 20),
-            None => self.source_position().await.map_err(|e| ControlError::Unavailable(e.to_string()))?,
+            None => self
+                .source_position()
+                .await
+                .map_err(|e| ControlError::Unavailable(e.to_string()))?,
         };
         self.wait_for(&request, lsn).await
     }
@@ -161,11 +190,22 @@ impl Control for Pipeline {
         let limit = request.limit.unwrap_or(1_000);
         let workers = self.live().workers.clone();
         let mut out = DeadLetters::default();
-        for worker in workers.iter().filter(|w| request.sink.as_ref().is_none_or(|s| *s == w.name)) {
-            for target in worker.targets.iter().filter(|t| request.view.as_ref().is_none_or(|v| *v == t.layout.view)) {
-                let snapshot = worker.snapshot().await.map_err(|e| ControlError::Unavailable(e.to_string()))?;
+        for worker in workers
+            .iter()
+            .filter(|w| request.sink.as_ref().is_none_or(|s| *s == w.name))
+        {
+            for target in worker
+                .targets
+                .iter()
+                .filter(|t| request.view.as_ref().is_none_or(|v| *v == t.layout.view))
+            {
+                let snapshot = worker
+                    .snapshot()
+                    .await
+                    .map_err(|e| ControlError::Unavailable(e.to_string()))?;
                 let at = snapshot.committed().published;
-                let failed = |e: readside_projection::ProjectionError| ControlError::Failed(e.to_string());
+                let failed =
+                    |e: readside_projection::ProjectionError| ControlError::Failed(e.to_string());
                 out.total += dead::count(&snapshot, target.id.0).map_err(failed)?;
                 let room = limit.saturating_sub(out.dead_letters.len());
                 for (key, letter) in dead::list(&snapshot, target.id.0, room).map_err(failed)? {
@@ -174,7 +214,12 @@ impl Control for Pipeline {
                     out.dead_letters.push(DeadLetter {
                         view: target.layout.view.clone(),
                         sink: worker.name.clone(),
-                        key: target.view.sink_key(&snapshot, &key).map_err(failed)?.text.to_string(),
+                        key: target
+                            .view
+                            .sink_key(&snapshot, &key)
+                            .map_err(failed)?
+                            .text
+                            .to_string(),
                         reason: letter.reason,
                         lsn: at,
                         since,
@@ -191,19 +236,31 @@ impl Pipeline {
         for name in views {
             if !self.config.views.iter().any(|v| v.name == *name) {
                 let known: Vec<&str> = self.config.views.iter().map(|v| v.name.as_str()).collect();
-                return Err(ControlError::Unknown { what: "view", name: name.clone(), known: known.join(", ") });
+                return Err(ControlError::Unknown {
+                    what: "view",
+                    name: name.clone(),
+                    known: known.join(", "),
+                });
             }
         }
         for name in sinks {
             if !self.config.sinks.contains_key(name) {
                 let known: Vec<&str> = self.config.sinks.keys().map(String::as_str).collect();
-                return Err(ControlError::Unknown { what: "sink", name: name.clone(), known: known.join(", ") });
+                return Err(ControlError::Unknown {
+                    what: "sink",
+                    name: name.clone(),
+                    known: known.join(", "),
+                });
             }
         }
         Ok(())
     }
 
-    pub(crate) async fn wait_for(&self, request: &WaitRequest, lsn: Lsn) -> Result<WaitAnswer, ControlError> {
+    pub(crate) async fn wait_for(
+        &self,
+        request: &WaitRequest,
+        lsn: Lsn,
+    ) -> Result<WaitAnswer, ControlError> {
         let deadline = request.timeout_ms.map(|timeout| Instant::now() + timeout);
         let mut moved = self.facts.moved.subscribe();
         loop {
@@ -225,7 +282,8 @@ impl Pipeline {
                 worker.hurry.notify_waiters();
             }
             let left = deadline.map_or(Duration::from_millis(20), |at| {
-                at.saturating_duration_since(Instant::now()).min(Duration::from_millis(20))
+                at.saturating_duration_since(Instant::now())
+                    .min(Duration::from_millis(20))
             });
             tokio::select! {
                 _ = moved.changed() => {}

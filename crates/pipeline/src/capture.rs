@@ -13,7 +13,9 @@ use bytes::Bytes;
 use readside_changelog::{Appended, Changelog, Spool};
 use readside_model::{Lsn, Timestamp, Xid};
 use readside_pgoutput::{Message, decode};
-use readside_source::{Event, Remedy, ReplicationClient, ReplicationStream, SourceConfig, SourceError, StreamOptions};
+use readside_source::{
+    Event, Remedy, ReplicationClient, ReplicationStream, SourceConfig, SourceError, StreamOptions,
+};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
@@ -56,7 +58,10 @@ pub(crate) struct Reading {
 
 impl Capture {
     /// Runs until told to stop. Gives the changelog back, so that it is closed after everyone else.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Changelog, PipelineError> {
+    pub(crate) async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Changelog, PipelineError> {
         let mut backoff = BACKOFF_MIN;
         loop {
             if *stop.borrow() {
@@ -73,9 +78,13 @@ impl Capture {
                 PipelineError::Source(source) => match source.remedy() {
                     Remedy::Retry => backoff,
                     Remedy::Operator => OPERATOR_PAUSE,
-                    Remedy::Resynchronise => return Err(PipelineError::Resynchronise(source.to_string())),
+                    Remedy::Resynchronise => {
+                        return Err(PipelineError::Resynchronise(source.to_string()));
+                    }
                 },
-                PipelineError::Changelog(changelog) if changelog.is_lack_of_room() => OPERATOR_PAUSE,
+                PipelineError::Changelog(changelog) if changelog.is_lack_of_room() => {
+                    OPERATOR_PAUSE
+                }
                 _ => return Err(error),
             };
             warn!(retry_in = ?pause, "replication stream: {error}");
@@ -125,7 +134,9 @@ impl Capture {
             self.take(event, &mut reading)?;
             let mut frames = 1;
             while frames < FRAMES_MAX {
-                let Some(event) = stream.try_next_buffered()? else { break };
+                let Some(event) = stream.try_next_buffered()? else {
+                    break;
+                };
                 self.take(event, &mut reading)?;
                 frames += 1;
             }
@@ -135,7 +146,11 @@ impl Capture {
         }
     }
 
-    async fn start(&self, mut client: ReplicationClient, durable: Lsn) -> Result<ReplicationStream, PipelineError> {
+    async fn start(
+        &self,
+        mut client: ReplicationClient,
+        durable: Lsn,
+    ) -> Result<ReplicationStream, PipelineError> {
         let system = client.identify_system().await?;
         let identity = self.changelog.identity();
         if system.system_id != identity.system_id || system.database_oid != identity.database_oid {
@@ -146,7 +161,10 @@ impl Capture {
         }
         if system.timeline != identity.timeline {
             let history = client.timeline_history(system.timeline).await?;
-            let end = history.iter().find(|switch| switch.timeline == identity.timeline).map(|switch| switch.end);
+            let end = history
+                .iter()
+                .find(|switch| switch.timeline == identity.timeline)
+                .map(|switch| switch.end);
             if end.is_none_or(|end| durable > end) {
                 return Err(PipelineError::Resynchronise(format!(
                     "the server is on timeline {}, which left ours ({}) before {durable}",
@@ -160,7 +178,14 @@ impl Capture {
             inner.source.timeline = Some(system.timeline);
             inner.source.lsn = inner.source.lsn.max(Some(system.flushed));
         }
-        let stream = client.start(&self.slot, durable, &self.publication, &StreamOptions::default()).await?;
+        let stream = client
+            .start(
+                &self.slot,
+                durable,
+                &self.publication,
+                &StreamOptions::default(),
+            )
+            .await?;
         if stream.received() > durable {
             return Err(PipelineError::Resynchronise(format!(
                 "the slot has been confirmed up to {}, beyond what is durable here ({durable}): somebody else used it",
@@ -171,13 +196,26 @@ impl Capture {
     }
 
     /// Takes a frame in.
-    pub(crate) fn take(&mut self, event: Event, reading: &mut Reading) -> Result<(), PipelineError> {
+    pub(crate) fn take(
+        &mut self,
+        event: Event,
+        reading: &mut Reading,
+    ) -> Result<(), PipelineError> {
         match event {
-            Event::XLogData { wal_end, server_time, data, .. } => {
+            Event::XLogData {
+                wal_end,
+                server_time,
+                data,
+                ..
+            } => {
                 self.heard(wal_end, server_time);
                 self.message(data, reading)
             }
-            Event::Keepalive { wal_end, server_time, reply_requested } => {
+            Event::Keepalive {
+                wal_end,
+                server_time,
+                reply_requested,
+            } => {
                 self.heard(wal_end, server_time);
                 if reading.spool.is_none()
                     && self.changelog.append_keepalive(wal_end, server_time)? == Appended::New
@@ -195,7 +233,12 @@ impl Capture {
         let mut inner = self.facts.lock();
         inner.source.lsn = inner.source.lsn.max(Some(wal_end));
         inner.source.last_heard = Some(Instant::now());
-        inner.source.clock_offset_micros = Some(inner.source.clock_offset_micros.map_or(offset, |o| o.min(offset)));
+        inner.source.clock_offset_micros = Some(
+            inner
+                .source
+                .clock_offset_micros
+                .map_or(offset, |o| o.min(offset)),
+        );
     }
 
     fn message(&mut self, data: Bytes, reading: &mut Reading) -> Result<(), PipelineError> {
@@ -206,13 +249,18 @@ impl Capture {
                 }
             }
             Some(b'C') => {
-                if let (Message::Commit(commit), Some((mut spool, _))) =
-                    (decode(&data, false).map_err(SourceError::Decode)?, reading.spool.take())
-                {
+                if let (Message::Commit(commit), Some((mut spool, _))) = (
+                    decode(&data, false).map_err(SourceError::Decode)?,
+                    reading.spool.take(),
+                ) {
                     reading.changes += spool.messages();
                     reading.transactions += 1;
-                    let appended =
-                        self.changelog.append(&mut spool, commit.commit_lsn, commit.end_lsn, commit.commit_time)?;
+                    let appended = self.changelog.append(
+                        &mut spool,
+                        commit.commit_lsn,
+                        commit.end_lsn,
+                        commit.commit_time,
+                    )?;
                     reading.dirty |= appended == Appended::New;
                     failpoint("changelog.appended");
                 }
@@ -228,7 +276,11 @@ impl Capture {
     }
 
     /// Makes what was taken in durable, and tells the server.
-    async fn settle(&mut self, stream: &mut ReplicationStream, reading: &mut Reading) -> Result<(), PipelineError> {
+    async fn settle(
+        &mut self,
+        stream: &mut ReplicationStream,
+        reading: &mut Reading,
+    ) -> Result<(), PipelineError> {
         let durable = self.make_durable(reading, stream.received())?;
         stream.send_status(durable, durable, durable, false).await?;
         self.told(reading, durable);
@@ -236,7 +288,11 @@ impl Capture {
     }
 
     /// Makes what was taken in durable; gives what may be confirmed.
-    pub(crate) fn make_durable(&mut self, reading: &mut Reading, received: Lsn) -> Result<Lsn, PipelineError> {
+    pub(crate) fn make_durable(
+        &mut self,
+        reading: &mut Reading,
+        received: Lsn,
+    ) -> Result<Lsn, PipelineError> {
         if reading.dirty {
             tokio::task::block_in_place(|| self.changelog.sync())?;
             failpoint("changelog.synced");

@@ -55,7 +55,9 @@ pub enum PipelineError {
         reason: String,
     },
     /// The data directory belongs to another source.
-    #[error("data directory `{path}` belongs to another source: {reason}\n  hint: use another `data.dir`, or remove this one to load everything anew")]
+    #[error(
+        "data directory `{path}` belongs to another source: {reason}\n  hint: use another `data.dir`, or remove this one to load everything anew"
+    )]
     OtherSource {
         /// Where.
         path: String,
@@ -94,12 +96,15 @@ impl PipelineError {
     pub fn remedy(&self) -> PipelineRemedy {
         match self {
             PipelineError::Views(_) | PipelineError::Target { .. } => PipelineRemedy::Configuration,
-            PipelineError::Source(error) | PipelineError::Publication(PublicationError::Source(error)) => match error.remedy() {
+            PipelineError::Source(error)
+            | PipelineError::Publication(PublicationError::Source(error)) => match error.remedy() {
                 Remedy::Retry => PipelineRemedy::Unreachable,
                 Remedy::Operator => PipelineRemedy::Operator,
                 Remedy::Resynchronise => PipelineRemedy::Resynchronise,
             },
-            PipelineError::Projection(ProjectionError::Input { .. } | ProjectionError::NotUnique { .. })
+            PipelineError::Projection(
+                ProjectionError::Input { .. } | ProjectionError::NotUnique { .. },
+            )
             | PipelineError::SourceChanged(_) => PipelineRemedy::Restart,
             PipelineError::Resynchronise(_) => PipelineRemedy::Resynchronise,
             PipelineError::Publication(_)

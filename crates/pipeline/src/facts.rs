@@ -102,7 +102,11 @@ pub(crate) struct Rate {
 
 impl Rate {
     pub(crate) fn new() -> Rate {
-        Rate { at: Instant::now(), count: 0, per_second: 0.0 }
+        Rate {
+            at: Instant::now(),
+            count: 0,
+            per_second: 0.0,
+        }
     }
 
     /// Takes note of a total and gives the rate since the last second or so.
@@ -170,7 +174,11 @@ impl Facts {
         let mut inner = self.lock();
         let up = error.is_none();
         if let Some(facts) = inner.sinks.get_mut(sink) {
-            facts.down_since = if up { None } else { facts.down_since.or_else(|| Some(Instant::now())) };
+            facts.down_since = if up {
+                None
+            } else {
+                facts.down_since.or_else(|| Some(Instant::now()))
+            };
             facts.up = up;
             facts.error.clone_from(&error);
             facts.metrics.set_up(up);
@@ -187,13 +195,20 @@ impl Facts {
 
 /// Microseconds since Postgres' epoch, by the local clock.
 pub(crate) fn local_now() -> Timestamp {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_micros();
     Timestamp(i64::try_from(unix).unwrap_or(i64::MAX) - Timestamp::UNIX_OFFSET_MICROS)
 }
 
 /// Seconds from a commit on the source until now, corrected by the smallest seen clock offset.
 pub(crate) fn seconds_since(commit: Timestamp, offset: Option<i64>) -> f64 {
-    let micros = local_now().0.saturating_sub(commit.0).saturating_sub(offset.unwrap_or(0)).max(0);
+    let micros = local_now()
+        .0
+        .saturating_sub(commit.0)
+        .saturating_sub(offset.unwrap_or(0))
+        .max(0);
     #[allow(clippy::cast_precision_loss, reason = "seconds for people and metrics")]
     let micros = micros as f64;
     micros / 1e6

@@ -5,7 +5,10 @@
 //! Always: data flows one way, source to changelog to state to sinks, and confirmations and acknowledgements the other way; each
 //! hand-over is durable before the one behind it is let go.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
+)]
 
 mod answers;
 mod capture;
@@ -23,9 +26,10 @@ mod writer;
 
 pub use config::{IntoConfig, Limits, RunConfig, ViewConfig};
 pub use control::{
-    ChangelogStatus, Control, ControlError, DeadLetter, DeadLetters, DeadLettersRequest, LoadStatus, Phase, ProjectionStatus,
-    Readiness, SinkStatus, SourceStatus, Status, VerifiedView, VerifyReport, VerifyRequest, ViewState, ViewStatus, WaitAnswer,
-    WaitRequest, WaitedView, stream_lsn,
+    ChangelogStatus, Control, ControlError, DeadLetter, DeadLetters, DeadLettersRequest,
+    LoadStatus, Phase, ProjectionStatus, Readiness, SinkStatus, SourceStatus, Status, VerifiedView,
+    VerifyReport, VerifyRequest, ViewState, ViewStatus, WaitAnswer, WaitRequest, WaitedView,
+    stream_lsn,
 };
 pub use error::{PipelineError, PipelineRemedy};
 pub use failpoint::FAILPOINTS;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use readside_model::Lsn;
 use readside_projection::{Engine, columns_to_load, load_prefix, loaded_row};
 use readside_source::{
-    ExportedSnapshot, PageRange, Remedy, SnapshotReader, SourceConfig, TableChange, TableFingerprint, blocked_by, connect_sql, table_fingerprints,
+    ExportedSnapshot, PageRange, Remedy, SnapshotReader, SourceConfig, TableChange,
+    TableFingerprint, blocked_by, connect_sql, table_fingerprints,
 };
 use readside_state::{Loader, State};
 use tokio::sync::watch;
@@ -108,7 +109,9 @@ async fn attempt(
     let mut pieces = VecDeque::new();
     let mut loaders = Loaders::new();
     for oid in tables {
-        let Some(table) = engine.tables().get(oid) else { continue };
+        let Some(table) = engine.tables().get(oid) else {
+            continue;
+        };
         let mut loader = state.loader(&load_prefix(*oid, engine.is_live(*oid)))?;
         tokio::task::block_in_place(|| -> Result<(), PipelineError> {
             while loader.clear(100_000)? > 0 {}
@@ -122,25 +125,48 @@ async fn attempt(
                 rows: 0,
                 rows_estimated: u64::try_from(table.table.estimated_rows).ok(),
                 rows_per_second: 0.0,
-                reason: if engine.is_live(*oid) { "copied anew".to_owned() } else { "new table".to_owned() },
+                reason: if engine.is_live(*oid) {
+                    "copied anew".to_owned()
+                } else {
+                    "new table".to_owned()
+                },
             },
         );
-        let leaves = if table.table.leaves.is_empty() { vec![*oid] } else { table.table.leaves.clone() };
+        let leaves = if table.table.leaves.is_empty() {
+            vec![*oid]
+        } else {
+            table.table.leaves.clone()
+        };
         for relation in leaves {
             let pages = readers[0].pages(relation).await?;
             let mut from = 0;
             while pages.saturating_sub(from) > PIECE_PAGES {
-                pieces.push_back(Piece { table: *oid, relation, range: Some(PageRange { from, to: Some(from + PIECE_PAGES) }) });
+                pieces.push_back(Piece {
+                    table: *oid,
+                    relation,
+                    range: Some(PageRange {
+                        from,
+                        to: Some(from + PIECE_PAGES),
+                    }),
+                });
                 from += PIECE_PAGES;
             }
             let range = (from > 0).then_some(PageRange { from, to: None });
-            pieces.push_back(Piece { table: *oid, relation, range });
+            pieces.push_back(Piece {
+                table: *oid,
+                relation,
+                range,
+            });
         }
     }
     let pieces = Mutex::new(pieces);
     let pids: Vec<i32> = readers.iter().map(SnapshotReader::backend_pid).collect();
     let started = Instant::now();
-    let copies = futures::future::try_join_all(readers.iter().map(|reader| copy_all(reader, engine, &pieces, &loaders, facts, started)));
+    let copies = futures::future::try_join_all(
+        readers
+            .iter()
+            .map(|reader| copy_all(reader, engine, &pieces, &loaders, facts, started)),
+    );
     tokio::select! {
         copied = copies => { copied?; }
         blocked = watch_blocking(&watcher, &pids) => return Err(blocked),
@@ -152,7 +178,10 @@ async fn attempt(
     for (oid, was) in &before {
         let change = after.get(oid).map(|now| was.change(now));
         if !matches!(change, Some(TableChange::None | TableChange::Renamed)) {
-            return Err(PipelineError::SourceChanged(format!("`{}.{}` was altered while it was copied", was.schema, was.name)));
+            return Err(PipelineError::SourceChanged(format!(
+                "`{}.{}` was altered while it was copied",
+                was.schema, was.name
+            )));
         }
     }
     for (_, loader) in loaders {
@@ -161,7 +190,10 @@ async fn attempt(
         }
     }
     facts.lock().loads.clear();
-    Ok(Loaded { lsn, fingerprints: before })
+    Ok(Loaded {
+        lsn,
+        fingerprints: before,
+    })
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
@@ -181,7 +213,10 @@ async fn copy_all(
     started: Instant,
 ) -> Result<(), PipelineError> {
     loop {
-        let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let piece = pieces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
         let Some(piece) = piece else { return Ok(()) };
         copy_piece(reader, engine, &piece, loaders, facts, started).await?;
     }
@@ -195,10 +230,14 @@ async fn copy_piece(
     facts: &Arc<Facts>,
     started: Instant,
 ) -> Result<(), PipelineError> {
-    let Some(table) = engine.tables().get(&piece.table) else { return Ok(()) };
+    let Some(table) = engine.tables().get(&piece.table) else {
+        return Ok(());
+    };
     let shadow = engine.is_live(piece.table);
     let columns = columns_to_load(table);
-    let mut copy = reader.copy_table(piece.relation, &columns, piece.range).await?;
+    let mut copy = reader
+        .copy_table(piece.relation, &columns, piece.range)
+        .await?;
     let metrics = facts.metrics.table(&table.table.display_name());
     let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     let mut bytes = 0;
@@ -222,7 +261,11 @@ async fn copy_piece(
             rows.sort();
             if let Some(loader) = loaders.get(&piece.table) {
                 tokio::task::block_in_place(|| -> Result<(), PipelineError> {
-                    if let Some(loader) = loader.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                    if let Some(loader) = loader
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .as_mut()
+                    {
                         loader.write(rows.iter().map(|(k, v)| (k.as_slice(), v.as_slice())))?;
                     }
                     Ok(())
@@ -247,7 +290,10 @@ async fn watch_blocking(client: &readside_source::SqlClient, pids: &[i32]) -> Pi
             Ok(blocked) => {
                 let since = *since.get_or_insert_with(Instant::now);
                 if since.elapsed() > BLOCKING_MAX {
-                    warn!(waiting = blocked.len(), "the application waits for our copy, which gives way");
+                    warn!(
+                        waiting = blocked.len(),
+                        "the application waits for our copy, which gives way"
+                    );
                     return PipelineError::Source(readside_source::SourceError::TableGone {
                         table: "that the application wants to lock".to_owned(),
                     });

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use readside_changelog::{ChangelogError, Reader, Record, Transaction};
 use readside_model::{Lsn, Position, Timestamp};
 use readside_projection::pending::{self, Acknowledged};
-use readside_projection::{BatchOutcome, Engine, RenderedKey, TargetId, TransactionHeader, dead, written};
+use readside_projection::{
+    BatchOutcome, Engine, RenderedKey, TargetId, TransactionHeader, dead, written,
+};
 use readside_state::{Committed, Snapshot, State};
 use tokio::sync::{Notify, oneshot};
 use tracing::info;
@@ -101,7 +103,9 @@ impl Projector {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(PipelineError::Ended("the pipeline")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(PipelineError::Ended("the pipeline"));
+                }
             }
         }
     }
@@ -119,7 +123,13 @@ impl Projector {
     /// Takes over tables that were copied at `x`, which nothing in state is behind any more.
     pub(crate) fn adopt(&mut self, tables: &[u32], x: Lsn) -> Result<(), PipelineError> {
         let at = x.max(self.state.committed().published);
-        self.state.commit(Committed { applied: Position { commit: at, ordinal: 0 }, published: at });
+        self.state.commit(Committed {
+            applied: Position {
+                commit: at,
+                ordinal: 0,
+            },
+            published: at,
+        });
         for oid in tables {
             self.engine.adopt_table(&mut self.state, *oid, x)?;
         }
@@ -127,7 +137,11 @@ impl Projector {
     }
 
     /// What comes before the first write to a sink: fills, and the replay of the log up to where it was found to end.
-    pub(crate) fn make_ready(&mut self, to_fill: &[String], found_end: Lsn) -> Result<(), PipelineError> {
+    pub(crate) fn make_ready(
+        &mut self,
+        to_fill: &[String],
+        found_end: Lsn,
+    ) -> Result<(), PipelineError> {
         for view in to_fill {
             info!(view, "filling");
             self.engine.fill(&mut self.state, view, &mut |_| {})?;
@@ -159,7 +173,9 @@ impl Projector {
                     let mut full = false;
                     while !full && batch.changes < BATCH_CHANGES {
                         match self.next()? {
-                            Some(Record::Transaction(next)) if next.head.end <= lsn && !next.is_large() => {
+                            Some(Record::Transaction(next))
+                                if next.head.end <= lsn && !next.is_large() =>
+                            {
                                 apply(&mut self.engine, &mut self.state, &mut batch, &next)?;
                             }
                             other => {
@@ -207,7 +223,9 @@ impl Projector {
 
     /// Applies what has arrived, up to one batch.
     pub(crate) fn step(&mut self) -> Result<bool, PipelineError> {
-        let Some(first) = self.next()? else { return Ok(false) };
+        let Some(first) = self.next()? else {
+            return Ok(false);
+        };
         let transaction = match first {
             Record::Keepalive { lsn, .. } => {
                 self.engine.keepalive(&mut self.state, lsn);
@@ -254,7 +272,9 @@ impl Projector {
         loop {
             match self.reader.next()? {
                 Some(Record::Transaction(transaction)) if transaction.head.end <= published => {
-                    each_message(&transaction, &mut |messages| Ok(self.engine.describe(&mut self.state, messages)?))?;
+                    each_message(&transaction, &mut |messages| {
+                        Ok(self.engine.describe(&mut self.state, messages)?)
+                    })?;
                 }
                 Some(Record::Keepalive { lsn, .. }) if lsn <= published => {}
                 other => return Ok(other),
@@ -263,7 +283,12 @@ impl Projector {
     }
 
     fn acknowledge(&mut self, acknowledgement: Acknowledgement) -> Result<(), PipelineError> {
-        let Acknowledgement { target, computed_at, items, done } = acknowledgement;
+        let Acknowledgement {
+            target,
+            computed_at,
+            items,
+            done,
+        } = acknowledgement;
         let offset = self.facts.lock().source.clock_offset_micros;
         let now = local_now();
         let mut cleared = 0;
@@ -277,14 +302,18 @@ impl Projector {
                     dead::put(&mut self.state, target.0, &item.key, reason, now)?;
                     dead_delta += i64::from(!was);
                 }
-                None => dead_delta -= i64::from(dead::remove(&mut self.state, target.0, &item.key)?),
+                None => {
+                    dead_delta -= i64::from(dead::remove(&mut self.state, target.0, &item.key)?)
+                }
             }
             if item.present {
                 written::note(&mut self.state, target, &item.sink_key)?;
             } else {
                 written::forget(&mut self.state, target, &item.sink_key.text)?;
             }
-            if let Acknowledged::Cleared(entry) = pending::acknowledge(&mut self.state, target, &item.key, computed_at)? {
+            if let Acknowledged::Cleared(entry) =
+                pending::acknowledge(&mut self.state, target, &item.key, computed_at)?
+            {
                 cleared += 1;
                 if entry.since != Timestamp::default() {
                     oldest = Some(oldest.map_or(entry.since, |o| o.min(entry.since)));
@@ -306,7 +335,9 @@ impl Projector {
                     facts.watermark = watermark;
                 }
                 if let Some(oldest) = oldest {
-                    facts.metrics.observe_freshness(seconds_since(oldest, offset));
+                    facts
+                        .metrics
+                        .observe_freshness(seconds_since(oldest, offset));
                 }
             }
         }
@@ -344,7 +375,10 @@ impl Projector {
         drop(inner);
         for (oid, changes) in &outcome.tables {
             if let Some(table) = self.engine.tables().get(oid) {
-                self.facts.metrics.table(&table.table.display_name()).add_changes(*changes);
+                self.facts
+                    .metrics
+                    .table(&table.table.display_name())
+                    .add_changes(*changes);
             }
         }
         self.facts.notify();
@@ -364,7 +398,11 @@ impl Projector {
                 facts.acknowledged = watermark;
                 facts.since = since;
                 // The one way back: the sink lost what it had, and its keys have been marked again.
-                facts.watermark = if facts.immediate { watermark } else { facts.watermark.min(watermark) };
+                facts.watermark = if facts.immediate {
+                    watermark
+                } else {
+                    facts.watermark.min(watermark)
+                };
             }
         }
         Ok(())
@@ -383,7 +421,9 @@ pub(crate) fn apply(
         end_lsn: transaction.head.end,
         commit_time: transaction.head.committed_at,
     };
-    each_message(transaction, &mut |messages| Ok(engine.apply(state, batch, header, messages)?))
+    each_message(transaction, &mut |messages| {
+        Ok(engine.apply(state, batch, header, messages)?)
+    })
 }
 
 /// Gives a transaction's messages to `f`, and what went wrong with reading them to the caller.

@@ -12,7 +12,10 @@ use std::time::Duration;
 use readside_model::Lsn;
 use readside_projection::TargetId;
 use readside_sink::{Sink, SinkError, Visibility};
-use readside_source::{PublicationState, SqlClient, TableChange, TableFingerprint, WalStatus, connect_sql, publication_state, slot_status, table_fingerprints};
+use readside_source::{
+    PublicationState, SqlClient, TableChange, TableFingerprint, WalStatus, connect_sql,
+    publication_state, slot_status, table_fingerprints,
+};
 use readside_telemetry::{Metrics, Retained};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
@@ -83,13 +86,18 @@ impl Pipeline {
     ///
     /// # Errors
     /// What nothing but the operator can mend, or an unreachable source at the very start.
-    pub async fn run(self: &Arc<Self>, stop: watch::Receiver<bool>) -> Result<RunOutcome, PipelineError> {
+    pub async fn run(
+        self: &Arc<Self>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<RunOutcome, PipelineError> {
         let mut resynchronise: Option<String> = None;
         let mut was_up = false;
         let mut pause = RESTART_PAUSE;
         loop {
             let began = std::time::Instant::now();
-            let ended = self.life(stop.clone(), resynchronise.as_deref(), &mut was_up).await;
+            let ended = self
+                .life(stop.clone(), resynchronise.as_deref(), &mut was_up)
+                .await;
             *self.live() = Live::default();
             let error = match ended {
                 Ok(outcome) => return Ok(outcome),
@@ -98,7 +106,9 @@ impl Pipeline {
             };
             self.facts.lock().error = Some(error.to_string());
             resynchronise = match error.remedy() {
-                PipelineRemedy::Resynchronise if was_up || resynchronise.is_none() => Some(error.to_string()),
+                PipelineRemedy::Resynchronise if was_up || resynchronise.is_none() => {
+                    Some(error.to_string())
+                }
                 PipelineRemedy::Restart => None,
                 PipelineRemedy::Unreachable if was_up => resynchronise,
                 _ => {
@@ -132,9 +142,22 @@ impl Pipeline {
         };
         *was_up = true;
         self.facts.lock().error = None;
-        let until = if self.config.until_caught_up { Some(self.source_position().await?) } else { None };
+        let until = if self.config.until_caught_up {
+            Some(self.source_position().await?)
+        } else {
+            None
+        };
 
-        let Opened { state, engine, needs, changelog, instance, fingerprints, publication, fresh } = opened;
+        let Opened {
+            state,
+            engine,
+            needs,
+            changelog,
+            instance,
+            fingerprints,
+            publication,
+            fresh,
+        } = opened;
         self.facts.lock().source.publication_oid = publication;
         let durable = changelog.durable();
         let found_end = durable.end();
@@ -149,7 +172,11 @@ impl Pipeline {
             });
         }
         let trim_to = Arc::new(AtomicU64::new(state.durable().published.0));
-        let reader_from = if fresh { found_end } else { state.committed().published };
+        let reader_from = if fresh {
+            found_end
+        } else {
+            state.committed().published
+        };
         let mut projector = Projector {
             reader: durable.reader("projection", reader_from)?,
             state,
@@ -206,7 +233,9 @@ impl Pipeline {
                 let _ = projector_done.send(projector.run());
             })
             .map_err(|_| PipelineError::Ended("the projector"))?;
-        *self.live() = Live { workers: workers.clone() };
+        *self.live() = Live {
+            workers: workers.clone(),
+        };
         let mut sinks = tokio::task::JoinSet::new();
         for worker in workers {
             sinks.spawn(worker.run(workers_stopping.clone()));
@@ -235,7 +264,10 @@ impl Pipeline {
         }
         self.facts.set_phase(Phase::Stopping);
         workers_stop.send_replace(true);
-        let _ = tokio::time::timeout(Duration::from_secs(5), async { while sinks.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), async {
+            while sinks.join_next().await.is_some() {}
+        })
+        .await;
         sinks.abort_all();
         capture_stop.send_replace(true);
         if !capture.is_finished() {
@@ -265,8 +297,13 @@ impl Pipeline {
         let mut sinks: BTreeMap<String, Arc<dyn Sink>> = BTreeMap::new();
         let mut sink_facts = BTreeMap::new();
         for (name, config) in &self.config.sinks {
-            let sink = readside_sinks::build(config.clone(), instance, owner_epoch)
-                .map_err(|error| PipelineError::Sink { sink: name.clone(), error })?;
+            let sink =
+                readside_sinks::build(config.clone(), instance, owner_epoch).map_err(|error| {
+                    PipelineError::Sink {
+                        sink: name.clone(),
+                        error,
+                    }
+                })?;
             sink_facts.insert(
                 name.clone(),
                 SinkFacts {
@@ -311,13 +348,16 @@ impl Pipeline {
                         rate: Rate::new(),
                     },
                 );
-                by_sink.entry(into.sink.clone()).or_default().push(Arc::new(Target {
-                    id: *id,
-                    view: Arc::clone(exec),
-                    layout: layout(exec, into),
-                    keep_failed: view.keep_failed,
-                    waker,
-                }));
+                by_sink
+                    .entry(into.sink.clone())
+                    .or_default()
+                    .push(Arc::new(Target {
+                        id: *id,
+                        view: Arc::clone(exec),
+                        layout: layout(exec, into),
+                        keep_failed: view.keep_failed,
+                        waker,
+                    }));
             }
         }
         {
@@ -327,7 +367,9 @@ impl Pipeline {
         }
         let mut workers = Vec::new();
         for (name, targets) in by_sink {
-            let Some(sink) = sinks.remove(&name) else { continue };
+            let Some(sink) = sinks.remove(&name) else {
+                continue;
+            };
             workers.push(Arc::new(SinkWorker {
                 name,
                 sink,
@@ -343,7 +385,10 @@ impl Pipeline {
         Ok(workers)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "everything that a start has found")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "everything that a start has found"
+    )]
     async fn prepare(
         &self,
         projector: &mut Projector,
@@ -358,10 +403,15 @@ impl Pipeline {
             .tables
             .iter()
             .filter_map(|oid| projector.engine.tables().get(oid))
-            .flat_map(|table| std::iter::once(table.table.oid).chain(table.table.leaves.iter().copied()))
+            .flat_map(|table| {
+                std::iter::once(table.table.oid).chain(table.table.leaves.iter().copied())
+            })
             .collect();
-        let kept: BTreeMap<u32, TableFingerprint> =
-            fingerprints.iter().filter(|(oid, _)| !to_load.contains(oid)).map(|(o, f)| (*o, f.clone())).collect();
+        let kept: BTreeMap<u32, TableFingerprint> = fingerprints
+            .iter()
+            .filter(|(oid, _)| !to_load.contains(oid))
+            .map(|(o, f)| (*o, f.clone()))
+            .collect();
         store_fingerprints(&mut projector.state, &kept)?;
         if !needs.tables.is_empty() {
             let loaded = loader::load(
@@ -378,7 +428,10 @@ impl Pipeline {
                 if behind > loaded.lsn {
                     return Err(PipelineError::OtherSource {
                         path: self.config.data_dir.display().to_string(),
-                        reason: format!("the source is at {}, and this was filled up to {behind}", loaded.lsn),
+                        reason: format!(
+                            "the source is at {}, and this was filled up to {behind}",
+                            loaded.lsn
+                        ),
                     });
                 }
             } else {
@@ -413,18 +466,28 @@ impl Pipeline {
         }
     }
 
-    async fn baseline(&self, projector: &Projector) -> Result<BTreeMap<u32, TableFingerprint>, PipelineError> {
+    async fn baseline(
+        &self,
+        projector: &Projector,
+    ) -> Result<BTreeMap<u32, TableFingerprint>, PipelineError> {
         let mut out = BTreeMap::new();
         for table in projector.engine.tables().values() {
             for oid in std::iter::once(table.table.oid).chain(table.table.leaves.iter().copied()) {
-                if let Some(fingerprint) = crate::startup::stored_fingerprint(&projector.state, oid)? {
+                if let Some(fingerprint) =
+                    crate::startup::stored_fingerprint(&projector.state, oid)?
+                {
                     out.insert(oid, fingerprint);
                 }
             }
         }
         for view in projector.engine.views() {
             for (stage, alias) in view.global_lifts() {
-                warn!(view = view.plan.view, stage, alias, "no join leads from here to the view's rows: a change touches all of them");
+                warn!(
+                    view = view.plan.view,
+                    stage,
+                    alias,
+                    "no join leads from here to the view's rows: a change touches all of them"
+                );
             }
         }
         tokio::task::yield_now().await;
@@ -459,7 +522,10 @@ impl Pipeline {
         if let Some(slot) = slot_status(client, &self.config.slot).await? {
             let retained = slot.retained_bytes.and_then(|b| u64::try_from(b).ok());
             let safe = slot.safe_wal_bytes.map(|b| u64::try_from(b).unwrap_or(0));
-            self.facts.metrics.set_slot_retained(Retained { bytes: retained.unwrap_or(0), safe_bytes: safe });
+            self.facts.metrics.set_slot_retained(Retained {
+                bytes: retained.unwrap_or(0),
+                safe_bytes: safe,
+            });
             let in_danger = slot.is_in_danger();
             let mut inner = self.facts.lock();
             inner.source.slot_retained_bytes = retained;
@@ -475,7 +541,10 @@ impl Pipeline {
             });
             drop(inner);
             if in_danger {
-                warn!(slot = self.config.slot, "less than half of the WAL that the source may keep for the slot is left");
+                warn!(
+                    slot = self.config.slot,
+                    "less than half of the WAL that the source may keep for the slot is left"
+                );
             }
         }
         if let Some(oid) = self.publication_oid() {
@@ -487,10 +556,15 @@ impl Pipeline {
             match publication_state(client, &self.config.publication, oid, &relations).await? {
                 PublicationState::Intact => {}
                 PublicationState::Replaced => {
-                    return Err(PipelineError::Resynchronise("the publication was dropped or replaced".to_owned()));
+                    return Err(PipelineError::Resynchronise(
+                        "the publication was dropped or replaced".to_owned(),
+                    ));
                 }
                 PublicationState::Incomplete { faults } => {
-                    return Err(PipelineError::Resynchronise(format!("the publication misses changes: {}", faults.join("; "))));
+                    return Err(PipelineError::Resynchronise(format!(
+                        "the publication misses changes: {}",
+                        faults.join("; ")
+                    )));
                 }
             }
         }
@@ -521,13 +595,20 @@ impl Pipeline {
             .map_err(readside_source::SourceError::from)?;
         let text: String = row.try_get(0).map_err(readside_source::SourceError::from)?;
         let segment: String = row.try_get(1).map_err(readside_source::SourceError::from)?;
-        let lsn = text.parse().map_err(|_| PipelineError::SourceChanged(format!("`{text}` is not an LSN")))?;
+        let lsn = text
+            .parse()
+            .map_err(|_| PipelineError::SourceChanged(format!("`{text}` is not an LSN")))?;
         Ok(crate::stream_lsn(lsn, segment.parse().unwrap_or(16 << 20)))
     }
 
     async fn caught_up(&self, until: Option<Lsn>) {
-        let Some(lsn) = until else { return std::future::pending().await };
-        let request = WaitRequest { lsn: Some(lsn), ..WaitRequest::default() };
+        let Some(lsn) = until else {
+            return std::future::pending().await;
+        };
+        let request = WaitRequest {
+            lsn: Some(lsn),
+            ..WaitRequest::default()
+        };
         loop {
             match self.wait_for(&request, lsn).await {
                 Ok(answer) if answer.reached => return,
@@ -548,6 +629,9 @@ async fn raised(stop: &mut watch::Receiver<bool>) {
 
 impl From<SinkError> for PipelineError {
     fn from(error: SinkError) -> Self {
-        PipelineError::Sink { sink: String::new(), error }
+        PipelineError::Sink {
+            sink: String::new(),
+            error,
+        }
     }
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use readside_changelog::{Changelog, Options as ChangelogOptions, RealDisk};
 use readside_model::{Catalog, Lsn, SourceIdentity, Timestamp};
 use readside_plan::{Plan, Relation};
-use readside_projection::{Engine, GeneratedColumns, Needs, ViewExec, ViewSpec, facts as state_facts};
+use readside_projection::{
+    Engine, GeneratedColumns, Needs, ViewExec, ViewSpec, facts as state_facts,
+};
 use readside_sink::{TargetColumn, ViewTarget};
 use readside_source::{
-    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql, ensure_publication, load_catalog, publication,
-    slot_status, table_fingerprints,
+    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql,
+    ensure_publication, load_catalog, publication, slot_status, table_fingerprints,
 };
 use readside_state::{FlushMode, Options as StateOptions, State};
 use tracing::{info, warn};
@@ -46,7 +48,10 @@ pub(crate) fn random_name() -> String {
 }
 
 /// The views as plans; every refusal at once.
-pub(crate) fn compile_views(config: &RunConfig, catalog: &Catalog) -> Result<Vec<Arc<Plan>>, PipelineError> {
+pub(crate) fn compile_views(
+    config: &RunConfig,
+    catalog: &Catalog,
+) -> Result<Vec<Arc<Plan>>, PipelineError> {
     let mut plans = Vec::new();
     let mut refused = Vec::new();
     for view in &config.views {
@@ -55,7 +60,11 @@ pub(crate) fn compile_views(config: &RunConfig, catalog: &Catalog) -> Result<Vec
             Err(refusal) => refused.push(refusal),
         }
     }
-    if refused.is_empty() { Ok(plans) } else { Err(PipelineError::Views(refused)) }
+    if refused.is_empty() {
+        Ok(plans)
+    } else {
+        Err(PipelineError::Views(refused))
+    }
 }
 
 /// The tables that plans read.
@@ -76,7 +85,9 @@ pub(crate) fn tables_of(plans: &[Arc<Plan>]) -> Vec<u32> {
 fn generated_columns(catalog: &Catalog, tables: &[u32]) -> Result<GeneratedColumns, PipelineError> {
     let mut out = GeneratedColumns::new();
     for oid in tables {
-        let Some(table) = catalog.tables.get(oid) else { continue };
+        let Some(table) = catalog.tables.get(oid) else {
+            continue;
+        };
         for (i, column) in table.columns.iter().enumerate() {
             if column.generated.as_ref().is_some_and(|g| g.stored) {
                 // One that cannot be computed is refused only if a view reads it: the compiler sees to that.
@@ -108,24 +119,38 @@ pub fn layout_of(plan: &Plan, into: &IntoConfig) -> ViewTarget {
         columns: plan
             .columns
             .iter()
-            .map(|c| TargetColumn { name: c.name.clone(), ty: c.ty.clone(), typmod: c.typmod, not_null: c.not_null })
+            .map(|c| TargetColumn {
+                name: c.name.clone(),
+                ty: c.ty.clone(),
+                typmod: c.typmod,
+                not_null: c.not_null,
+            })
             .collect(),
         key: plan.key.pieces.iter().map(|p| p.column).collect(),
-        key_nullable: plan.key.pieces.is_empty() || plan.key.pieces.iter().any(|p| p.nullable || p.column.is_none()),
+        key_nullable: plan.key.pieces.is_empty()
+            || plan
+                .key
+                .pieces
+                .iter()
+                .any(|p| p.nullable || p.column.is_none()),
         mapping: into.mapping.clone(),
         generation: 1,
     }
 }
 
 /// Opens everything. `resynchronise` says why all tables have to be copied anew, if they have.
-pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Result<Opened, PipelineError> {
+pub(crate) async fn open(
+    config: &RunConfig,
+    resynchronise: Option<&str>,
+) -> Result<Opened, PipelineError> {
     let client = connect_sql(&config.source).await?;
     let catalog = load_catalog(&client).await?;
     let plans = compile_views(config, &catalog)?;
     check_columns(&client, config, &plans).await?;
     let tables = tables_of(&plans);
     let generated = generated_columns(&catalog, &tables)?;
-    std::fs::create_dir_all(&config.data_dir).map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
     let state_options = StateOptions {
         flush_bytes: config.limits.state_flush_bytes,
         flush_interval: config.limits.state_flush_interval,
@@ -136,9 +161,13 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
     let instance = instance(&config.data_dir)?;
 
     // Publication first, slot second: a slot made before it would be stuck, or silently skip rows.
-    let publication_before = publication(&client, &config.publication).await?.map(|p| p.oid);
+    let publication_before = publication(&client, &config.publication)
+        .await?
+        .map(|p| p.oid);
     ensure_publication(&client, &config.publication, &tables).await?;
-    let publication_now = publication(&client, &config.publication).await?.map(|p| p.oid);
+    let publication_now = publication(&client, &config.publication)
+        .await?
+        .map(|p| p.oid);
     let mut replication = ReplicationClient::connect(&config.source).await?;
     let system = replication.identify_system().await?;
     let identity = SourceIdentity {
@@ -150,7 +179,10 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
     };
     let stored = stored_identity(&state)?;
     if let Some(stored) = &stored {
-        if resynchronise.is_none() && (stored.system_id != identity.system_id || stored.database_oid != identity.database_oid) {
+        if resynchronise.is_none()
+            && (stored.system_id != identity.system_id
+                || stored.database_oid != identity.database_oid)
+        {
             return Err(PipelineError::OtherSource {
                 path: config.data_dir.display().to_string(),
                 reason: format!(
@@ -162,30 +194,43 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
     }
     let slot = slot_status(&client, &config.slot).await?;
     let confirmed = match &slot {
-        Some(slot) if slot.wal_status != Some(readside_source::WalStatus::Lost) => slot.confirmed_flush.unwrap_or(Lsn::ZERO),
+        Some(slot) if slot.wal_status != Some(readside_source::WalStatus::Lost) => {
+            slot.confirmed_flush.unwrap_or(Lsn::ZERO)
+        }
         Some(_) => {
-            warn!(slot = config.slot, "the slot is lost: it is made anew, and all tables are copied and compared");
+            warn!(
+                slot = config.slot,
+                "the slot is lost: it is made anew, and all tables are copied and compared"
+            );
             replication.drop_slot(&config.slot).await?;
             new_slot(&mut replication, config).await?
         }
         None => new_slot(&mut replication, config).await?,
     };
-    let had_slot = slot.as_ref().is_some_and(|s| s.wal_status != Some(readside_source::WalStatus::Lost));
+    let had_slot = slot
+        .as_ref()
+        .is_some_and(|s| s.wal_status != Some(readside_source::WalStatus::Lost));
     drop(replication);
 
     let disk = Arc::new(RealDisk::open(&config.data_dir.join("changelog"))?);
-    let options = ChangelogOptions { bytes_max: config.limits.changelog_bytes_max, ..ChangelogOptions::default() };
+    let options = ChangelogOptions {
+        bytes_max: config.limits.changelog_bytes_max,
+        ..ChangelogOptions::default()
+    };
     let relied_on = state.committed().published;
     let log_identity = stored.clone().unwrap_or_else(|| identity.clone());
     let mut changelog = Changelog::open(disk, &log_identity, relied_on, options)?;
     let fresh = stored.is_none();
     let mut stale: BTreeSet<u32> = BTreeSet::new();
     // While there was no publication, or another one, changes passed unsent.
-    let published_by: Option<u32> =
-        state_facts::get(&state, "publication")?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let published_by: Option<u32> = state_facts::get(&state, "publication")?
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let unpublished = published_by.is_some_and(|oid| publication_before != Some(oid));
     let gap = !fresh
-        && (!had_slot || unpublished || resynchronise.is_some() || confirmed > changelog.durable().end());
+        && (!had_slot
+            || unpublished
+            || resynchronise.is_some()
+            || confirmed > changelog.durable().end());
     // A load that does not join what is in state, and was interrupted, is still owed.
     let owed = state_facts::get(&state, OWED)?.is_some_and(|bytes| !bytes.is_empty());
     if owed {
@@ -195,7 +240,8 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
         state_facts::put(&mut state, OWED, b"1")?;
         if gap {
             warn!(
-                reason = resynchronise.unwrap_or("slot or publication do not reach back to what is on disk"),
+                reason = resynchronise
+                    .unwrap_or("slot or publication do not reach back to what is on disk"),
                 "resynchronising: all tables are copied anew and compared with what is here"
             );
             stale.extend(&tables);
@@ -203,7 +249,8 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
         changelog.restart(&identity, confirmed)?;
         changelog.append_keepalive(confirmed, Timestamp::default())?;
         changelog.sync()?;
-        let bytes = serde_json::to_vec(&identity).map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
+        let bytes = serde_json::to_vec(&identity)
+            .map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
         state_facts::put(&mut state, "source", &bytes)?;
     }
     if let Some(oid) = publication_now {
@@ -219,10 +266,14 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
     let specs: Vec<ViewSpec> = plans
         .iter()
         .zip(&config.views)
-        .map(|(plan, view)| ViewSpec { plan: Arc::clone(plan), targets: view.into.iter().map(target_name).collect() })
+        .map(|(plan, view)| ViewSpec {
+            plan: Arc::clone(plan),
+            targets: view.into.iter().map(target_name).collect(),
+        })
         .collect();
-    let (engine, needs) =
-        tokio::task::block_in_place(|| Engine::open(&mut state, &catalog, &generated, &specs, &stale))?;
+    let (engine, needs) = tokio::task::block_in_place(|| {
+        Engine::open(&mut state, &catalog, &generated, &specs, &stale)
+    })?;
     info!(
         views = plans.len(),
         tables = tables.len(),
@@ -231,33 +282,82 @@ pub(crate) async fn open(config: &RunConfig, resynchronise: Option<&str>) -> Res
         position = %state.committed().published,
         "opened"
     );
-    Ok(Opened { state, engine, needs, changelog, instance, fingerprints, publication: publication_now, fresh: fresh || gap || owed })
+    Ok(Opened {
+        state,
+        engine,
+        needs,
+        changelog,
+        instance,
+        fingerprints,
+        publication: publication_now,
+        fresh: fresh || gap || owed,
+    })
 }
 
-async fn new_slot(replication: &mut ReplicationClient, config: &RunConfig) -> Result<Lsn, PipelineError> {
-    let created = replication.create_slot(&config.slot, SlotKind::Permanent { failover: true }, SLOT_WAIT_MAX).await?;
+async fn new_slot(
+    replication: &mut ReplicationClient,
+    config: &RunConfig,
+) -> Result<Lsn, PipelineError> {
+    let created = replication
+        .create_slot(
+            &config.slot,
+            SlotKind::Permanent { failover: true },
+            SLOT_WAIT_MAX,
+        )
+        .await?;
     info!(slot = config.slot, at = %created.consistent_point, "made the replication slot");
     Ok(created.consistent_point)
 }
 
 /// Postgres' own description of each query against ours: a view whose types we see otherwise is never kept.
-async fn check_columns(client: &SqlClient, config: &RunConfig, plans: &[Arc<Plan>]) -> Result<(), PipelineError> {
+async fn check_columns(
+    client: &SqlClient,
+    config: &RunConfig,
+    plans: &[Arc<Plan>],
+) -> Result<(), PipelineError> {
     for (plan, view) in plans.iter().zip(&config.views) {
-        let described = client.prepare(&plan.sql).await.map_err(readside_source::SourceError::from)?;
-        let theirs: Vec<(String, u32)> = described.columns().iter().map(|c| (c.name().to_owned(), c.type_().oid())).collect();
-        let ours: Vec<(String, u32)> = plan.columns.iter().map(|c| (c.name.clone(), c.ty.base().oid())).collect();
+        let described = client
+            .prepare(&plan.sql)
+            .await
+            .map_err(readside_source::SourceError::from)?;
+        let theirs: Vec<(String, u32)> = described
+            .columns()
+            .iter()
+            .map(|c| (c.name().to_owned(), c.type_().oid()))
+            .collect();
+        let ours: Vec<(String, u32)> = plan
+            .columns
+            .iter()
+            .map(|c| (c.name.clone(), c.ty.base().oid()))
+            .collect();
         if theirs != ours {
             let differing = theirs.iter().zip(&ours).find(|(t, o)| t != o);
             let (column, reason) = match differing {
-                Some(((name, oid), (own, own_oid))) => {
-                    (name.clone(), format!("Postgres says column `{name}` of type {oid}, readside `{own}` of type {own_oid}"))
-                }
-                None => (String::new(), format!("Postgres says {} columns, readside {}", theirs.len(), ours.len())),
+                Some(((name, oid), (own, own_oid))) => (
+                    name.clone(),
+                    format!(
+                        "Postgres says column `{name}` of type {oid}, readside `{own}` of type {own_oid}"
+                    ),
+                ),
+                None => (
+                    String::new(),
+                    format!(
+                        "Postgres says {} columns, readside {}",
+                        theirs.len(),
+                        ours.len()
+                    ),
+                ),
             };
             return Err(PipelineError::Target {
                 view: view.name.clone(),
-                sink: view.into.first().map(|i| i.sink.clone()).unwrap_or_default(),
-                reason: format!("{reason}\n  hint: cast the column `{column}` explicitly, and report this"),
+                sink: view
+                    .into
+                    .first()
+                    .map(|i| i.sink.clone())
+                    .unwrap_or_default(),
+                reason: format!(
+                    "{reason}\n  hint: cast the column `{column}` explicitly, and report this"
+                ),
             });
         }
     }
@@ -273,9 +373,18 @@ fn changed_tables(
     let mut out = BTreeSet::new();
     for (oid, now) in now {
         if let Some(was) = stored_fingerprint(state, *oid)? {
-            if was.change(now) == TableChange::Rewritten || was.change(now) == TableChange::Partitions {
-                warn!(table = format!("{}.{}", now.schema, now.name), "the table was altered: it is copied anew and compared");
-                let root = catalog.tables.values().find(|table| table.leaves.contains(oid)).map_or(*oid, |table| table.oid);
+            if was.change(now) == TableChange::Rewritten
+                || was.change(now) == TableChange::Partitions
+            {
+                warn!(
+                    table = format!("{}.{}", now.schema, now.name),
+                    "the table was altered: it is copied anew and compared"
+                );
+                let root = catalog
+                    .tables
+                    .values()
+                    .find(|table| table.leaves.contains(oid))
+                    .map_or(*oid, |table| table.oid);
                 out.insert(root);
             }
         }
@@ -284,15 +393,22 @@ fn changed_tables(
 }
 
 /// The table as it was when it was last copied or looked at.
-pub(crate) fn stored_fingerprint(state: &State, oid: u32) -> Result<Option<TableFingerprint>, PipelineError> {
+pub(crate) fn stored_fingerprint(
+    state: &State,
+    oid: u32,
+) -> Result<Option<TableFingerprint>, PipelineError> {
     let bytes = state_facts::get(state, &format!("table/{oid}"))?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// Takes note of tables as they are now.
-pub(crate) fn store_fingerprints(state: &mut State, now: &BTreeMap<u32, TableFingerprint>) -> Result<(), PipelineError> {
+pub(crate) fn store_fingerprints(
+    state: &mut State,
+    now: &BTreeMap<u32, TableFingerprint>,
+) -> Result<(), PipelineError> {
     for (oid, fingerprint) in now {
-        let bytes = serde_json::to_vec(fingerprint).map_err(|e| PipelineError::SourceChanged(e.to_string()))?;
+        let bytes = serde_json::to_vec(fingerprint)
+            .map_err(|e| PipelineError::SourceChanged(e.to_string()))?;
         state_facts::put(state, &format!("table/{oid}"), &bytes)?;
     }
     Ok(())
@@ -324,5 +440,8 @@ fn instance(dir: &Path) -> Result<String, PipelineError> {
 }
 
 fn data_directory(path: &Path, reason: &str) -> PipelineError {
-    PipelineError::DataDirectory { path: path.display().to_string(), reason: reason.to_owned() }
+    PipelineError::DataDirectory {
+        path: path.display().to_string(),
+        reason: reason.to_owned(),
+    }
 }

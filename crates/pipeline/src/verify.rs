@@ -30,7 +30,10 @@ const REACH_MAX: Duration = Duration::from_secs(120);
 type Digest = [u8; 16];
 
 /// Compares.
-pub(crate) async fn verify(pipeline: &Pipeline, request: &VerifyRequest) -> Result<VerifyReport, ControlError> {
+pub(crate) async fn verify(
+    pipeline: &Pipeline,
+    request: &VerifyRequest,
+) -> Result<VerifyReport, ControlError> {
     let workers = pipeline.live().workers.clone();
     let mut report = VerifyReport::default();
     for view in &pipeline.config.views {
@@ -38,16 +41,26 @@ pub(crate) async fn verify(pipeline: &Pipeline, request: &VerifyRequest) -> Resu
             continue;
         }
         for worker in &workers {
-            for (index, target) in worker.targets.iter().enumerate().filter(|(_, t)| t.layout.view == view.name) {
+            for (index, target) in worker
+                .targets
+                .iter()
+                .enumerate()
+                .filter(|(_, t)| t.layout.view == view.name)
+            {
                 let verified = compare(pipeline, worker, index, target).await?;
                 if request.repair && verified.mismatches() > 0 {
-                    worker.mark_all(std::slice::from_ref(target)).await.map_err(|e| ControlError::Unavailable(e.to_string()))?;
+                    worker
+                        .mark_all(std::slice::from_ref(target))
+                        .await
+                        .map_err(|e| ControlError::Unavailable(e.to_string()))?;
                 }
                 if let Some(facts) = pipeline.facts.lock().targets.get(&target.id) {
-                    facts.metrics.set_verified(readside_telemetry::VerifyResult {
-                        mismatches: u64::try_from(verified.mismatches()).unwrap_or(u64::MAX),
-                        at: std::time::SystemTime::now(),
-                    });
+                    facts
+                        .metrics
+                        .set_verified(readside_telemetry::VerifyResult {
+                            mismatches: u64::try_from(verified.mismatches()).unwrap_or(u64::MAX),
+                            at: std::time::SystemTime::now(),
+                        });
                 }
                 report.views.push(verified);
             }
@@ -109,7 +122,11 @@ async fn compare(
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let mut out = VerifiedView { view: target.layout.view.clone(), sink: worker.name.clone(), ..VerifiedView::default() };
+    let mut out = VerifiedView {
+        view: target.layout.view.clone(),
+        sink: worker.name.clone(),
+        ..VerifiedView::default()
+    };
     for (key, sides) in findings {
         match sides {
             (Some(_), None) => out.missing.push(key),
@@ -122,55 +139,89 @@ async fn compare(
 }
 
 /// What the query returns on the source, by key text.
-async fn source_rows(pipeline: &Pipeline, plan: &Plan, form: DocumentForm) -> Result<BTreeMap<String, Digest>, ControlError> {
-    let client = connect_sql(&pipeline.config.source).await.map_err(|e| ControlError::Unavailable(e.to_string()))?;
+async fn source_rows(
+    pipeline: &Pipeline,
+    plan: &Plan,
+    form: DocumentForm,
+) -> Result<BTreeMap<String, Digest>, ControlError> {
+    let client = connect_sql(&pipeline.config.source)
+        .await
+        .map_err(|e| ControlError::Unavailable(e.to_string()))?;
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let hidden: Vec<String> =
-        plan.key.pieces.iter().filter(|p| p.column.is_none()).map(|p| format!("'{}'", p.name.replace('\'', "''"))).collect();
+    let hidden: Vec<String> = plan
+        .key
+        .pieces
+        .iter()
+        .filter(|p| p.column.is_none())
+        .map(|p| format!("'{}'", p.name.replace('\'', "''")))
+        .collect();
     let columns = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>().join(", ");
     // The simple protocol gives the output functions' text of every column.
-    let mut list = columns(&mut plan.key.pieces.iter().map(|p| format!("v.{}", quote(&p.name))));
+    let mut list = columns(
+        &mut plan
+            .key
+            .pieces
+            .iter()
+            .map(|p| format!("v.{}", quote(&p.name))),
+    );
     if !list.is_empty() {
         list.push_str(", ");
     }
     match form {
         DocumentForm::Json if hidden.is_empty() => list.push_str("to_jsonb(v)::text"),
-        DocumentForm::Json => list.push_str(&format!("(to_jsonb(v) - ARRAY[{}])::text", hidden.join(", "))),
-        DocumentForm::Columns => list.push_str(&columns(&mut plan.columns.iter().map(|c| format!("v.{}", quote(&c.name))))),
+        DocumentForm::Json => list.push_str(&format!(
+            "(to_jsonb(v) - ARRAY[{}])::text",
+            hidden.join(", ")
+        )),
+        DocumentForm::Columns => list.push_str(&columns(
+            &mut plan.columns.iter().map(|c| format!("v.{}", quote(&c.name))),
+        )),
     }
     let query = format!("SELECT {list} FROM (\n{}\n) v", plan.verify_sql);
     let failed = |e: tokio_postgres::Error| {
-        ControlError::Failed(format!("view `{}`: the source cannot run its query: {}", plan.view, SourceError::from(e)))
+        ControlError::Failed(format!(
+            "view `{}`: the source cannot run its query: {}",
+            plan.view,
+            SourceError::from(e)
+        ))
     };
     let rows = client.simple_query_raw(&query).await.map_err(failed)?;
     let mut rows = std::pin::pin!(rows);
     let count = plan.key.pieces.len();
     let mut out = BTreeMap::new();
     while let Some(message) = rows.next().await {
-        let SimpleQueryMessage::Row(row) = message.map_err(failed)? else { continue };
+        let SimpleQueryMessage::Row(row) = message.map_err(failed)? else {
+            continue;
+        };
         let mut parts = Vec::with_capacity(count);
         for (i, piece) in plan.key.pieces.iter().enumerate() {
             parts.push(match row.get(i) {
                 None if piece.nullable_side.is_some() => KeyPart::Absent,
                 None => KeyPart::Null,
                 Some(text) => {
-                    let value = parse_value(&piece.ty, text).map_err(|e| ControlError::Failed(e.to_string()))?;
+                    let value = parse_value(&piece.ty, text)
+                        .map_err(|e| ControlError::Failed(e.to_string()))?;
                     KeyPart::Text(key_text(&value, &piece.ty))
                 }
             });
         }
         let digest = match form {
             DocumentForm::Json => digest_json(row.get(count).unwrap_or_default().as_bytes(), plan),
-            DocumentForm::Columns => {
-                digest_columns(&mut (count..row.len()).map(|i| row.get(i).map(str::as_bytes)), plan)
-            }
+            DocumentForm::Columns => digest_columns(
+                &mut (count..row.len()).map(|i| row.get(i).map(str::as_bytes)),
+                plan,
+            ),
         };
         out.insert(encode_key_text(&parts), digest);
     }
     Ok(out)
 }
 
-async fn sink_rows(worker: &Arc<SinkWorker>, index: usize, plan: &Plan) -> Result<BTreeMap<String, Digest>, ControlError> {
+async fn sink_rows(
+    worker: &Arc<SinkWorker>,
+    index: usize,
+    plan: &Plan,
+) -> Result<BTreeMap<String, Digest>, ControlError> {
     let mut out = BTreeMap::new();
     let mut after = None;
     loop {
@@ -182,7 +233,9 @@ async fn sink_rows(worker: &Arc<SinkWorker>, index: usize, plan: &Plan) -> Resul
         for row in page.rows {
             let digest = match &row.body {
                 Body::Json(json) => digest_json(json, plan),
-                Body::Columns(columns) => digest_columns(&mut columns.iter().map(|c| c.as_deref()), plan),
+                Body::Columns(columns) => {
+                    digest_columns(&mut columns.iter().map(|c| c.as_deref()), plan)
+                }
             };
             out.insert(row.key.to_string(), digest);
         }
@@ -197,9 +250,15 @@ fn digest_json(json: &[u8], plan: &Plan) -> Digest {
     if plan.unordered.is_empty() {
         return digest(json);
     }
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(json) else { return digest(json) };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(json) else {
+        return digest(json);
+    };
     for unordered in &plan.unordered {
-        if let Some(column) = plan.columns.get(unordered.column).and_then(|c| value.get_mut(&c.name)) {
+        if let Some(column) = plan
+            .columns
+            .get(unordered.column)
+            .and_then(|c| value.get_mut(&c.name))
+        {
             sort_arrays(column);
         }
     }

@@ -14,7 +14,10 @@ use rand::Rng;
 use readside_model::{Body, DocumentForm, Lsn, Version};
 use readside_projection::pending::{self, Queued};
 use readside_projection::{Rendered, RenderedKey, TargetId, ViewExec};
-use readside_sink::{Batch, DeadReason, Marker, Outcome, Sink, SinkError, ViewTarget, ViewWatermark, ViewWrites, Visibility, Write, WriterScope};
+use readside_sink::{
+    Batch, DeadReason, Marker, Outcome, Sink, SinkError, ViewTarget, ViewWatermark, ViewWrites,
+    Visibility, Write, WriterScope,
+};
 use readside_state::Snapshot;
 use readside_telemetry::WriteOutcome;
 use tokio::sync::{Notify, oneshot, watch};
@@ -139,15 +142,28 @@ impl SinkWorker {
         let mut refill = Vec::new();
         for target in &self.targets {
             let view = &target.layout.view;
-            let before = known.as_ref().and_then(|m| m.views.get(view)).map(|w| w.watermark);
-            let now = found.as_ref().and_then(|m| m.views.get(view)).map(|w| w.watermark);
+            let before = known
+                .as_ref()
+                .and_then(|m| m.views.get(view))
+                .map(|w| w.watermark);
+            let now = found
+                .as_ref()
+                .and_then(|m| m.views.get(view))
+                .map(|w| w.watermark);
             if before.is_some_and(|before| now.is_none_or(|now| now < before)) {
-                error!(sink = self.name, view, "the sink went back in time: all of its rows are written again");
+                error!(
+                    sink = self.name,
+                    view, "the sink went back in time: all of its rows are written again"
+                );
                 refill.push(Arc::clone(target));
             }
         }
-        let floor = found.as_ref().map_or(0, |m| m.offset).max(known.as_ref().map_or(0, |m| m.offset));
-        self.offset.fetch_max(floor, std::sync::atomic::Ordering::Relaxed);
+        let floor = found
+            .as_ref()
+            .map_or(0, |m| m.offset)
+            .max(known.as_ref().map_or(0, |m| m.offset));
+        self.offset
+            .fetch_max(floor, std::sync::atomic::Ordering::Relaxed);
         if !refill.is_empty() {
             self.mark_all(&refill).await?;
         }
@@ -170,7 +186,8 @@ impl SinkWorker {
 
     async fn remember(&self, marker: Marker) -> Result<(), SinkError> {
         let name = self.marker_key();
-        let bytes = serde_json::to_vec(&marker).map_err(|e| SinkError::Unavailable(e.to_string()))?;
+        let bytes =
+            serde_json::to_vec(&marker).map_err(|e| SinkError::Unavailable(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
         self.with(Box::new(move |state, _| {
             readside_projection::facts::put(state, &name, &bytes)?;
@@ -201,7 +218,13 @@ impl SinkWorker {
     #[allow(clippy::type_complexity, reason = "what a command takes")]
     fn with(
         &self,
-        f: Box<dyn FnOnce(&mut readside_state::State, &mut readside_projection::Engine) -> Result<bool, PipelineError> + Send>,
+        f: Box<
+            dyn FnOnce(
+                    &mut readside_state::State,
+                    &mut readside_projection::Engine,
+                ) -> Result<bool, PipelineError>
+                + Send,
+        >,
     ) -> Result<(), SinkError> {
         self.commands.send(Command::With(f)).map_err(|_| stopping())
     }
@@ -214,9 +237,21 @@ impl SinkWorker {
             .targets
             .iter()
             .map(|target| {
-                let acknowledged = inner.targets.get(&target.id).map_or(Lsn::ZERO, |t| t.acknowledged);
-                let watermark = at.and_then(|at| at.get(&target.id)).copied().unwrap_or(acknowledged);
-                (target.layout.view.clone(), ViewWatermark { generation: target.layout.generation, watermark })
+                let acknowledged = inner
+                    .targets
+                    .get(&target.id)
+                    .map_or(Lsn::ZERO, |t| t.acknowledged);
+                let watermark = at
+                    .and_then(|at| at.get(&target.id))
+                    .copied()
+                    .unwrap_or(acknowledged);
+                (
+                    target.layout.view.clone(),
+                    ViewWatermark {
+                        generation: target.layout.generation,
+                        watermark,
+                    },
+                )
             })
             .collect();
         Marker {
@@ -253,7 +288,8 @@ impl SinkWorker {
         }
         let mut result = Ok(());
         while let Some(ended) = tasks.join_next().await {
-            let ended = ended.unwrap_or_else(|e| Err(SinkError::Unavailable(format!("a writer ended: {e}"))));
+            let ended = ended
+                .unwrap_or_else(|e| Err(SinkError::Unavailable(format!("a writer ended: {e}"))));
             if let Err(error) = ended {
                 result = Err(error);
                 tasks.abort_all();
@@ -276,7 +312,11 @@ impl SinkWorker {
                         () = tokio::time::sleep(Duration::from_secs(5)) => {}
                     }
                 }
-                Next::Reopen => return Err(SinkError::Lost("the sink has to be opened again".to_owned())),
+                Next::Reopen => {
+                    return Err(SinkError::Lost(
+                        "the sink has to be opened again".to_owned(),
+                    ));
+                }
             }
         }
         Ok(())
@@ -289,7 +329,9 @@ impl SinkWorker {
         let (form, bytes_max) = (self.sink.form(), self.sink.batch_bytes_max());
         let rendered = {
             let target = Arc::clone(&target);
-            aside(move || render(&snapshot, &target, form, BATCH_KEYS, bytes_max)).await?.map_err(broken)?
+            aside(move || render(&snapshot, &target, form, BATCH_KEYS, bytes_max))
+                .await?
+                .map_err(broken)?
         };
         if rendered.sent.is_empty() && rendered.kept.is_empty() {
             return Ok(Next::Idle);
@@ -298,7 +340,10 @@ impl SinkWorker {
         let batch = Batch {
             position: computed_at,
             version: self.version(computed_at),
-            views: vec![ViewWrites { target: index, writes: rendered.writes }],
+            views: vec![ViewWrites {
+                target: index,
+                writes: rendered.writes,
+            }],
             marker: None,
         };
         let mut outcomes = Vec::new();
@@ -307,7 +352,8 @@ impl SinkWorker {
         }
         failpoint("writer.acknowledged");
         self.facts.sink_up(&self.name, None);
-        self.settle(&target, computed_at, rendered.sent, outcomes, rendered.kept).await
+        self.settle(&target, computed_at, rendered.sent, outcomes, rendered.kept)
+            .await
     }
 
     async fn request(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError> {
@@ -356,7 +402,11 @@ impl SinkWorker {
                 Outcome::Newer(version) => newer = newer.max(Some(version)),
                 Outcome::Retry(reason) => {
                     if again == 0 {
-                        info!(sink = self.name, view = target.layout.view, "the sink asks for time: {reason}");
+                        info!(
+                            sink = self.name,
+                            view = target.layout.view,
+                            "the sink asks for time: {reason}"
+                        );
                     }
                     again += 1;
                 }
@@ -374,13 +424,27 @@ impl SinkWorker {
             facts.metrics.add_writes(WriteOutcome::Retry, again);
         }
         let (done, told) = oneshot::channel();
-        let acknowledgement = Acknowledgement { target: target.id, computed_at, items, done };
-        self.commands.send(Command::Acknowledge(acknowledgement)).map_err(|_| stopping())?;
+        let acknowledgement = Acknowledgement {
+            target: target.id,
+            computed_at,
+            items,
+            done,
+        };
+        self.commands
+            .send(Command::Acknowledge(acknowledgement))
+            .map_err(|_| stopping())?;
         told.await.map_err(|_| stopping())?;
         if let Some(Version(version)) = newer {
-            error!(sink = self.name, view = target.layout.view, "the sink holds versions that this instance never issued: all rows are written again above them");
+            error!(
+                sink = self.name,
+                view = target.layout.view,
+                "the sink holds versions that this instance never issued: all rows are written again above them"
+            );
             let published = self.facts.lock().published.0;
-            self.offset.fetch_max(version.saturating_sub(published) + 1, std::sync::atomic::Ordering::Relaxed);
+            self.offset.fetch_max(
+                version.saturating_sub(published) + 1,
+                std::sync::atomic::Ordering::Relaxed,
+            );
             self.mark_all(std::slice::from_ref(target)).await?;
             return Ok(Next::Reopen);
         }
@@ -393,7 +457,11 @@ impl SinkWorker {
             match self.write_moment().await? {
                 Next::More => {}
                 Next::Later => tokio::time::sleep(jitter(LATER)).await,
-                Next::Reopen => return Err(SinkError::Lost("the sink has to be opened again".to_owned())),
+                Next::Reopen => {
+                    return Err(SinkError::Lost(
+                        "the sink has to be opened again".to_owned(),
+                    ));
+                }
                 Next::Idle => {
                     let mut changed = self.facts.moved.subscribe();
                     let mut stop = stop.clone();
@@ -432,14 +500,20 @@ impl SinkWorker {
         if let Some(facts) = self.facts.lock().sinks.get_mut(&self.name) {
             facts.consistent = complete;
         }
-        if rendered.iter().all(|r| r.sent.is_empty() && r.kept.is_empty()) {
+        if rendered
+            .iter()
+            .all(|r| r.sent.is_empty() && r.kept.is_empty())
+        {
             return Ok(Next::Idle);
         }
         failpoint("writer.rendered");
         let mut views = Vec::new();
         let mut waiting = Vec::new();
         for (target, mut rendered) in rendered.into_iter().enumerate() {
-            views.push(ViewWrites { target, writes: std::mem::take(&mut rendered.writes) });
+            views.push(ViewWrites {
+                target,
+                writes: std::mem::take(&mut rendered.writes),
+            });
             waiting.push(rendered);
         }
         let marker = self.marker(Some(&watermarks));
@@ -457,7 +531,10 @@ impl SinkWorker {
             if rendered.sent.is_empty() && rendered.kept.is_empty() {
                 continue;
             }
-            match self.settle(target, computed_at, rendered.sent, outcomes, rendered.kept).await? {
+            match self
+                .settle(target, computed_at, rendered.sent, outcomes, rendered.kept)
+                .await?
+            {
                 Next::Reopen => return Ok(Next::Reopen),
                 Next::Later => next = Next::Later,
                 Next::More | Next::Idle => {}
@@ -492,7 +569,11 @@ impl SinkWorker {
     }
 
     /// Makes acknowledged writes visible, and the watermark follow.
-    async fn refresh_view(&self, index: usize, stop: watch::Receiver<bool>) -> Result<(), SinkError> {
+    async fn refresh_view(
+        &self,
+        index: usize,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), SinkError> {
         while !*stop.borrow() {
             self.refresh_once(index).await?;
             let mut stop = stop.clone();
@@ -510,7 +591,10 @@ impl SinkWorker {
         let target = &self.targets[index];
         let (acknowledged, visible) = {
             let inner = self.facts.lock();
-            inner.targets.get(&target.id).map_or((Lsn::ZERO, Lsn::ZERO), |t| (t.acknowledged, t.watermark))
+            inner
+                .targets
+                .get(&target.id)
+                .map_or((Lsn::ZERO, Lsn::ZERO), |t| (t.acknowledged, t.watermark))
         };
         if acknowledged > visible {
             self.sink.refresh(index).await?;
@@ -524,7 +608,9 @@ impl SinkWorker {
 
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, SinkError> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::Snapshot(answer)).map_err(|_| stopping())?;
+        self.commands
+            .send(Command::Snapshot(answer))
+            .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?.map_err(broken)
     }
 }
@@ -537,7 +623,12 @@ fn render(
     keys_max: usize,
     bytes_max: usize,
 ) -> Result<RenderedBatch, PipelineError> {
-    let mut out = RenderedBatch { writes: Vec::new(), sent: Vec::new(), kept: Vec::new(), complete: true };
+    let mut out = RenderedBatch {
+        writes: Vec::new(),
+        sent: Vec::new(),
+        kept: Vec::new(),
+        complete: true,
+    };
     let mut bytes = 0;
     let mut after: Option<Queued> = None;
     loop {
@@ -556,7 +647,12 @@ fn render(
                 Rendered::Row(body) => (Some(body), None),
                 Rendered::Failed(error) => (None, Some(error.message)),
             };
-            let sent = Sent { key: queued.key.clone(), sink_key, present: body.is_some(), failed };
+            let sent = Sent {
+                key: queued.key.clone(),
+                sink_key,
+                present: body.is_some(),
+                failed,
+            };
             if sent.failed.is_some() && target.keep_failed {
                 out.kept.push(sent);
                 continue;
@@ -583,7 +679,10 @@ fn body_bytes(body: &Body) -> usize {
 /// Runs what computes for long where it holds up nobody; in place where there is no runtime.
 async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, SinkError> {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime.spawn_blocking(f).await.map_err(|e| SinkError::Unavailable(e.to_string())),
+        Ok(runtime) => runtime
+            .spawn_blocking(f)
+            .await
+            .map_err(|e| SinkError::Unavailable(e.to_string())),
         Err(_) => Ok(f()),
     }
 }
@@ -608,5 +707,8 @@ fn stopping() -> SinkError {
 }
 
 fn broken(error: PipelineError) -> SinkError {
-    SinkError::Operator { message: error.to_string(), hint: "see the log; restart readside".to_owned() }
+    SinkError::Operator {
+        message: error.to_string(),
+        hint: "see the log; restart readside".to_owned(),
+    }
 }

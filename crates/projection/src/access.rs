@@ -54,7 +54,11 @@ pub(crate) enum Access {
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// Bind an occurrence to each of its rows in turn; rows that fail a check are skipped.
-    Bind { occ: OccId, access: Access, checks: Vec<Expr> },
+    Bind {
+        occ: OccId,
+        access: Access,
+        checks: Vec<Expr>,
+    },
     /// What must hold of what is bound.
     Check(Vec<Expr>),
     /// A null-supplying side.
@@ -130,15 +134,29 @@ struct Planner<'p, 'r> {
 }
 
 /// Works out how a stage's block is run.
-pub(crate) fn block_exec(view: &str, stage: &Stage, relations: &mut dyn Relations) -> Result<BlockExec, ProjectionError> {
+pub(crate) fn block_exec(
+    view: &str,
+    stage: &Stage,
+    relations: &mut dyn Relations,
+) -> Result<BlockExec, ProjectionError> {
     let scopes = Scopes::of(&stage.block, &stage.head);
-    let mut planner = Planner { stage, scopes, relations };
+    let mut planner = Planner {
+        stage,
+        scopes,
+        relations,
+    };
     planner.block(view)
 }
 
 impl Planner<'_, '_> {
     fn relation(&self, occ: OccId) -> Option<RelationId> {
-        match &self.stage.block.occurrences.get(usize::from(occ.0))?.relation {
+        match &self
+            .stage
+            .block
+            .occurrences
+            .get(usize::from(occ.0))?
+            .relation
+        {
             Relation::Table(oid) => Some(RelationId::Table(*oid)),
             Relation::Stage(stage) => Some(self.relations.stage(*stage)),
             Relation::Query(_) | Relation::Grouping => None,
@@ -155,7 +173,10 @@ impl Planner<'_, '_> {
         let mut subqueries = Vec::new();
         for subquery in &block.subqueries {
             let steps = self.nested_steps(&subquery.query);
-            subqueries.push((self.query_exec(&subquery.query, steps), subquery.kind.clone()));
+            subqueries.push((
+                self.query_exec(&subquery.query, steps),
+                subquery.kind.clone(),
+            ));
         }
         let mut nested = BTreeMap::new();
         for (i, occurrence) in block.occurrences.iter().enumerate() {
@@ -188,7 +209,14 @@ impl Planner<'_, '_> {
                 });
             }
         }
-        Ok(BlockExec { occs, root, keyed, subqueries, nested, key: block.key.clone() })
+        Ok(BlockExec {
+            occs,
+            root,
+            keyed,
+            subqueries,
+            nested,
+            key: block.key.clone(),
+        })
     }
 
     fn query_exec(&self, query: &Query, steps: Steps) -> QueryExec {
@@ -200,7 +228,11 @@ impl Planner<'_, '_> {
             .into_iter()
             .filter(|occ| self.relation(*occ).is_some())
             .collect();
-        QueryExec { query: query.clone(), steps, tie_occs }
+        QueryExec {
+            query: query.clone(),
+            steps,
+            tie_occs,
+        }
     }
 
     fn nested_steps(&mut self, query: &Query) -> Steps {
@@ -230,10 +262,18 @@ impl Planner<'_, '_> {
     }
 
     /// The order in which a level is bound, given what is bound already; `bound` holds the level's occurrences afterwards.
-    fn steps(&mut self, level: &Level, bound: &mut BTreeSet<OccId>, key: Option<&BTreeSet<OccId>>) -> Steps {
+    fn steps(
+        &mut self,
+        level: &Level,
+        bound: &mut BTreeSet<OccId>,
+        key: Option<&BTreeSet<OccId>>,
+    ) -> Steps {
         let mut out = Steps::new();
-        let mut conjuncts: Vec<(Expr, BTreeSet<OccId>)> =
-            level.conjuncts.iter().map(|c| (c.clone(), self.scopes.needs(c))).collect();
+        let mut conjuncts: Vec<(Expr, BTreeSet<OccId>)> = level
+            .conjuncts
+            .iter()
+            .map(|c| (c.clone(), self.scopes.needs(c)))
+            .collect();
         let mut left: Vec<OccId> = level.occs.clone();
         let mut children: Vec<&Level> = level.children.iter().collect();
         let early = take_ready(&mut conjuncts, bound);
@@ -243,35 +283,61 @@ impl Planner<'_, '_> {
         loop {
             let mut best: Option<(u8, usize, Access, Vec<Expr>)> = None;
             for (i, occ) in left.iter().enumerate() {
-                let Some((cost, access, used)) = self.access(*occ, &conjuncts, bound, key) else { continue };
+                let Some((cost, access, used)) = self.access(*occ, &conjuncts, bound, key) else {
+                    continue;
+                };
                 if best.as_ref().is_none_or(|(c, ..)| cost < *c) {
                     best = Some((cost, i, access, used));
                 }
             }
             // A scan can wait until the outer joins that need nothing of it are done: they may give a look-up.
-            let ready = children.iter().position(|child| self.child_needs(child).is_subset(bound));
+            let ready = children
+                .iter()
+                .position(|child| self.child_needs(child).is_subset(bound));
             let best_is_scan = best.as_ref().is_none_or(|(cost, ..)| *cost >= SCAN);
-            if let Some(at) = ready.filter(|_| best_is_scan && (best.is_none() || !bound.is_empty() && !out.is_empty())) {
+            if let Some(at) = ready.filter(|_| {
+                best_is_scan && (best.is_none() || !bound.is_empty() && !out.is_empty())
+            }) {
                 let child = children.remove(at);
                 let occs = child.all_occs();
-                let key_occs: Vec<OccId> = child.occs.iter().filter(|o| key.is_some_and(|k| k.contains(o))).copied().collect();
+                let key_occs: Vec<OccId> = child
+                    .occs
+                    .iter()
+                    .filter(|o| key.is_some_and(|k| k.contains(o)))
+                    .copied()
+                    .collect();
                 let any_key = key.is_some_and(|k| occs.iter().any(|o| k.contains(o)));
-                let keyed = if any_key { Some(self.steps(child, &mut bound.clone(), key)) } else { None };
+                let keyed = if any_key {
+                    Some(self.steps(child, &mut bound.clone(), key))
+                } else {
+                    None
+                };
                 let free = self.steps(child, &mut bound.clone(), None);
                 bound.extend(occs.iter().copied());
-                out.push(Step::Left { keyed, free, occs, key_occs });
+                out.push(Step::Left {
+                    keyed,
+                    free,
+                    occs,
+                    key_occs,
+                });
                 let checks = take_ready(&mut conjuncts, bound);
                 if !checks.is_empty() {
                     out.push(Step::Check(checks));
                 }
                 continue;
             }
-            let Some((_, i, access, used)) = best else { break };
+            let Some((_, i, access, used)) = best else {
+                break;
+            };
             let occ = left.remove(i);
             conjuncts.retain(|(c, _)| !used.contains(c));
             bound.insert(occ);
             let checks = take_ready(&mut conjuncts, bound);
-            out.push(Step::Bind { occ, access, checks });
+            out.push(Step::Bind {
+                occ,
+                access,
+                checks,
+            });
         }
         out
     }
@@ -283,7 +349,9 @@ impl Planner<'_, '_> {
             needs.extend(self.scopes.needs(conjunct));
         }
         for occ in &own {
-            if let Relation::Query(query) = &self.stage.block.occurrences[usize::from(occ.0)].relation {
+            if let Relation::Query(query) =
+                &self.stage.block.occurrences[usize::from(occ.0)].relation
+            {
                 needs.extend(self.scopes.needs_of_query(query));
             }
         }
@@ -302,14 +370,19 @@ impl Planner<'_, '_> {
             return Some((0, Access::Fixed, Vec::new()));
         }
         let Some(relation) = self.relation(occ) else {
-            let Relation::Query(query) = &self.stage.block.occurrences[usize::from(occ.0)].relation else { return None };
+            let Relation::Query(query) = &self.stage.block.occurrences[usize::from(occ.0)].relation
+            else {
+                return None;
+            };
             let ready = self.scopes.needs_of_query(query).is_subset(bound);
             return ready.then_some((2, Access::Nested, Vec::new()));
         };
         let mut equalities = Vec::new();
         for (conjunct, needs) in conjuncts {
             if needs.contains(&occ) {
-                if let Some((own, other, ty)) = equality_on(conjunct, occ, bound, &|e| self.scopes.needs(e)) {
+                if let Some((own, other, ty)) =
+                    equality_on(conjunct, occ, bound, &|e| self.scopes.needs(e))
+                {
                     equalities.push((conjunct.clone(), own, other, ty));
                 }
             }
@@ -317,9 +390,18 @@ impl Planner<'_, '_> {
         Some(self.lookup(occ, relation, &equalities))
     }
 
-    fn lookup(&mut self, occ: OccId, relation: RelationId, equalities: &[(Expr, Expr, Expr, Type)]) -> (u8, Access, Vec<Expr>) {
+    fn lookup(
+        &mut self,
+        occ: OccId,
+        relation: RelationId,
+        equalities: &[(Expr, Expr, Expr, Type)],
+    ) -> (u8, Access, Vec<Expr>) {
         if equalities.is_empty() {
-            let cost = if self.relations.single_row(relation) { 1 } else { SCAN };
+            let cost = if self.relations.single_row(relation) {
+                1
+            } else {
+                SCAN
+            };
             return (cost, Access::Scan, Vec::new());
         }
         let key_columns = self.relations.key_columns(relation);
@@ -328,10 +410,16 @@ impl Planner<'_, '_> {
                 *own == Expr::Column(ColumnRef { occ, column }) && same_equality(equality_type, ty)
             })
         };
-        let whole_key: Option<Vec<_>> = key_columns.iter().map(|(column, ty)| by_column(*column, ty).map(|e| (e, ty))).collect();
+        let whole_key: Option<Vec<_>> = key_columns
+            .iter()
+            .map(|(column, ty)| by_column(*column, ty).map(|e| (e, ty)))
+            .collect();
         if let Some(parts) = whole_key.filter(|parts| !parts.is_empty()) {
             let used = parts.iter().map(|(e, _)| e.0.clone()).collect();
-            let parts = parts.into_iter().map(|(e, ty)| (e.2.clone(), ty.clone())).collect();
+            let parts = parts
+                .into_iter()
+                .map(|(e, ty)| (e.2.clone(), ty.clone()))
+                .collect();
             return (1, Access::Key(parts), used);
         }
         let mut chosen: Vec<&(Expr, Expr, Expr, Type)> = Vec::new();
@@ -344,7 +432,10 @@ impl Planner<'_, '_> {
             Expr::Column(c) => (0, c.column),
             _ => (1, 0),
         });
-        let parts = chosen.iter().map(|e| (over_zero(&e.1), e.3.clone())).collect();
+        let parts = chosen
+            .iter()
+            .map(|e| (over_zero(&e.1), e.3.clone()))
+            .collect();
         let id = self.relations.index(IndexDef { relation, parts });
         let used = chosen.iter().map(|e| e.0.clone()).collect();
         let parts = chosen.iter().map(|e| (e.2.clone(), e.3.clone())).collect();
@@ -357,14 +448,24 @@ impl Planner<'_, '_> {
         let mut bound = BTreeSet::from([occ]);
         let root = self.scopes.list[0].level.clone();
         let key: BTreeSet<OccId> = self.stage.block.key.iter().copied().collect();
-        let always: Vec<OccId> = root.occs.iter().filter(|o| key.contains(o)).copied().collect();
+        let always: Vec<OccId> = root
+            .occs
+            .iter()
+            .filter(|o| key.contains(o))
+            .copied()
+            .collect();
         let mut global = false;
         let steps = self.walk(&mut bound, &always, &pool, &candidates, &mut global);
         let mut variants = Vec::new();
         for child in &root.children {
             variants.extend(self.variant(child, &bound, &key, &pool, &candidates, &mut global));
         }
-        Lift { residual: self.residual(occ), steps, variants, global }
+        Lift {
+            residual: self.residual(occ),
+            steps,
+            variants,
+            global,
+        }
     }
 
     fn variant(
@@ -376,11 +477,20 @@ impl Planner<'_, '_> {
         candidates: &BTreeSet<OccId>,
         global: &mut bool,
     ) -> Option<Variant> {
-        let key_occs: Vec<OccId> = level.all_occs().into_iter().filter(|o| key.contains(o)).collect();
+        let key_occs: Vec<OccId> = level
+            .all_occs()
+            .into_iter()
+            .filter(|o| key.contains(o))
+            .collect();
         if key_occs.is_empty() {
             return None;
         }
-        let own: Vec<OccId> = level.occs.iter().filter(|o| key.contains(o)).copied().collect();
+        let own: Vec<OccId> = level
+            .occs
+            .iter()
+            .filter(|o| key.contains(o))
+            .copied()
+            .collect();
         let mut bound = bound.clone();
         let mut pool = pool.to_vec();
         pool.extend(level.conjuncts.iter().cloned());
@@ -391,7 +501,11 @@ impl Planner<'_, '_> {
         for child in &level.children {
             children.extend(self.variant(child, &bound, key, &pool, &candidates, global));
         }
-        Some(Variant { key_occs, steps, children })
+        Some(Variant {
+            key_occs,
+            steps,
+            children,
+        })
     }
 
     /// Look-ups that bind all targets; a target that cannot be reached is read whole.
@@ -405,14 +519,19 @@ impl Planner<'_, '_> {
     ) -> Steps {
         let mut steps: Vec<(OccId, Access, BTreeSet<OccId>)> = Vec::new();
         let mut reached = bound.clone();
-        let missing = |reached: &BTreeSet<OccId>| targets.iter().find(|t| !reached.contains(t)).copied();
+        let missing =
+            |reached: &BTreeSet<OccId>| targets.iter().find(|t| !reached.contains(t)).copied();
         while let Some(target) = missing(&reached) {
             let mut best: Option<(u8, OccId, Access)> = None;
             for occ in candidates {
-                let Some(relation) = self.relation(*occ).filter(|_| !reached.contains(occ)) else { continue };
+                let Some(relation) = self.relation(*occ).filter(|_| !reached.contains(occ)) else {
+                    continue;
+                };
                 let mut equalities = Vec::new();
                 for conjunct in pool {
-                    if let Some((own, other, ty)) = equality_on(conjunct, *occ, &reached, &|e| self.scopes.needs(e)) {
+                    if let Some((own, other, ty)) =
+                        equality_on(conjunct, *occ, &reached, &|e| self.scopes.needs(e))
+                    {
                         equalities.push((conjunct.clone(), own, other, ty));
                     }
                 }
@@ -420,7 +539,11 @@ impl Planner<'_, '_> {
                     continue;
                 }
                 let (cost, access, _) = self.lookup(*occ, relation, &equalities);
-                let cost = if targets.contains(occ) { cost } else { cost + 4 };
+                let cost = if targets.contains(occ) {
+                    cost
+                } else {
+                    cost + 4
+                };
                 if best.as_ref().is_none_or(|(c, ..)| cost < *c) {
                     best = Some((cost, *occ, access));
                 }
@@ -433,9 +556,10 @@ impl Planner<'_, '_> {
                 }
             };
             let needs = match &access {
-                Access::Key(parts) | Access::Index { parts, .. } => {
-                    parts.iter().flat_map(|(e, _)| self.scopes.needs(e)).collect()
-                }
+                Access::Key(parts) | Access::Index { parts, .. } => parts
+                    .iter()
+                    .flat_map(|(e, _)| self.scopes.needs(e))
+                    .collect(),
                 _ => BTreeSet::new(),
             };
             reached.insert(occ);
@@ -448,7 +572,11 @@ impl Planner<'_, '_> {
             if wanted.contains(&occ) {
                 wanted.extend(needs);
                 bound.insert(occ);
-                out.push(Step::Bind { occ, access, checks: Vec::new() });
+                out.push(Step::Bind {
+                    occ,
+                    access,
+                    checks: Vec::new(),
+                });
             }
         }
         out.reverse();
@@ -485,7 +613,9 @@ impl Planner<'_, '_> {
                 Link::Derived(derived) => (Some((derived, scope.query)), Some(derived)),
                 Link::Root => (None, None),
                 Link::Subquery(id) => {
-                    if let SubqueryKind::In { equals, output } = &self.stage.block.subqueries[usize::from(id.0)].kind {
+                    if let SubqueryKind::In { equals, output } =
+                        &self.stage.block.subqueries[usize::from(id.0)].kind
+                    {
                         pool.push(through(equals, *output, scope.query));
                     }
                     (None, None)
@@ -502,14 +632,24 @@ impl Planner<'_, '_> {
             if level.occs.contains(&occ) {
                 return Some(level);
             }
-            level.children.iter().find_map(|child| own_level(child, occ))
+            level
+                .children
+                .iter()
+                .find_map(|child| own_level(child, occ))
         }
-        let Some(scope) = self.scopes.of_occ.get(&occ) else { return Vec::new() };
-        let Some(level) = own_level(&self.scopes.list[*scope].level, occ) else { return Vec::new() };
+        let Some(scope) = self.scopes.of_occ.get(&occ) else {
+            return Vec::new();
+        };
+        let Some(level) = own_level(&self.scopes.list[*scope].level, occ) else {
+            return Vec::new();
+        };
         level
             .conjuncts
             .iter()
-            .filter(|c| self.scopes.needs(c) == BTreeSet::from([occ]) && readside_plan::subqueries_of(c).is_empty())
+            .filter(|c| {
+                self.scopes.needs(c) == BTreeSet::from([occ])
+                    && readside_plan::subqueries_of(c).is_empty()
+            })
             .cloned()
             .collect()
     }
@@ -520,7 +660,12 @@ const SCAN: u8 = 9;
 /// The levels from this one down to the one that holds the occurrence, if it is below.
 fn levels_down_to<'l>(level: &'l Level, occ: OccId, out: &mut Vec<&'l Level>) -> bool {
     out.push(level);
-    if level.occs.contains(&occ) || level.children.iter().any(|child| levels_down_to(child, occ, out)) {
+    if level.occs.contains(&occ)
+        || level
+            .children
+            .iter()
+            .any(|child| levels_down_to(child, occ, out))
+    {
         return true;
     }
     out.pop();
@@ -551,7 +696,9 @@ fn equality_on(
 
 /// Whether an expression over one occurrence is NULL when the occurrence is absent: then an index of present rows misses nothing.
 fn is_strict(expr: &Expr) -> bool {
-    let Some(occ) = expr.occurrences().into_iter().next() else { return false };
+    let Some(occ) = expr.occurrences().into_iter().next() else {
+        return false;
+    };
     matches!(expr, Expr::Column(_)) || expr.is_strict_in(occ)
 }
 
@@ -582,7 +729,10 @@ fn take_ready(conjuncts: &mut Vec<(Expr, BTreeSet<OccId>)>, bound: &BTreeSet<Occ
 /// An expression over one occurrence as an expression over occurrence 0.
 fn over_zero(expr: &Expr) -> Expr {
     expr.map_leaves(&mut |leaf| match leaf {
-        Expr::Column(c) => Some(Expr::Column(ColumnRef { occ: OccId(0), column: c.column })),
+        Expr::Column(c) => Some(Expr::Column(ColumnRef {
+            occ: OccId(0),
+            column: c.column,
+        })),
         _ => None,
     })
 }
@@ -593,7 +743,9 @@ fn through(conjunct: &Expr, derived: OccId, query: &Query) -> Expr {
         Expr::Column(c) if c.occ == derived => query.select.get(usize::from(c.column)).cloned(),
         _ => None,
     });
-    let Some(group) = &query.group else { return substituted };
+    let Some(group) = &query.group else {
+        return substituted;
+    };
     substituted.map_leaves(&mut |leaf| match leaf {
         Expr::Column(c) if c.occ == group.occ => group.keys.get(usize::from(c.column)).cloned(),
         _ => None,
@@ -607,5 +759,8 @@ pub(crate) fn occ_id(index: usize) -> OccId {
 
 /// Whether a query's rows have to be gathered and sorted before any is used.
 pub(crate) fn wants_order(query: &Query) -> bool {
-    !query.order.is_empty() || query.limit.is_some() || query.offset > 0 || query.distinct != Distinct::No
+    !query.order.is_empty()
+        || query.limit.is_some()
+        || query.offset > 0
+        || query.distinct != Distinct::No
 }

@@ -53,7 +53,11 @@ mod tests {
 
     #[test]
     fn block_keys_come_back_and_damaged_ones_are_an_error() {
-        let key = vec![KeyPart::Row(vec![1, 2, 0].into()), KeyPart::Absent, KeyPart::Row(Vec::new().into())];
+        let key = vec![
+            KeyPart::Row(vec![1, 2, 0].into()),
+            KeyPart::Absent,
+            KeyPart::Row(Vec::new().into()),
+        ];
         assert_eq!(decode_block_key(&encode_block_key(&key)).unwrap(), key);
         for damaged in [&[3][..], &[1, 0, 0], &[1, 0, 0, 0, 9, 1]] {
             assert!(decode_block_key(damaged).is_err(), "{damaged:?}");

@@ -17,8 +17,17 @@ pub struct DeadLetter {
 }
 
 /// Flags a key of a target or stage.
-pub fn put(state: &mut State, owner: u32, key: &[u8], reason: &str, since: Timestamp) -> Result<(), ProjectionError> {
-    let letter = DeadLetter { reason: reason.to_owned(), since };
+pub fn put(
+    state: &mut State,
+    owner: u32,
+    key: &[u8],
+    reason: &str,
+    since: Timestamp,
+) -> Result<(), ProjectionError> {
+    let letter = DeadLetter {
+        reason: reason.to_owned(),
+        since,
+    };
     let bytes = serde_json::to_vec(&letter).map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
     state.put(&place(owner, key), &bytes)?;
     Ok(())
@@ -35,12 +44,17 @@ pub fn remove(state: &mut State, owner: u32, key: &[u8]) -> Result<bool, Project
 }
 
 /// Flagged keys in key order.
-pub fn list(read: &dyn Read, owner: u32, limit: usize) -> Result<Vec<(Vec<u8>, DeadLetter)>, ProjectionError> {
+pub fn list(
+    read: &dyn Read,
+    owner: u32,
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, DeadLetter)>, ProjectionError> {
     let prefix = keyspace::prefix(keyspace::DEAD, owner);
     let mut out = Vec::new();
     for entry in read.scan(&prefix, None)?.take(limit) {
         let (key, bytes) = entry?;
-        let letter = serde_json::from_slice(bytes).map_err(|e| ProjectionError::Corrupt(format!("a dead letter: {e}")))?;
+        let letter = serde_json::from_slice(bytes)
+            .map_err(|e| ProjectionError::Corrupt(format!("a dead letter: {e}")))?;
         out.push((key[prefix.len()..].to_vec(), letter));
     }
     Ok(out)

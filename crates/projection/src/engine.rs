@@ -106,7 +106,10 @@ impl Engine {
         for (oid, columns) in &read {
             let Some(table) = catalog.tables.get(oid) else {
                 return Err(ProjectionError::Plan {
-                    view: views.first().map(|v| v.plan.view.clone()).unwrap_or_default(),
+                    view: views
+                        .first()
+                        .map(|v| v.plan.view.clone())
+                        .unwrap_or_default(),
                     reason: format!("table {oid} is not in the catalog any more"),
                 });
             };
@@ -116,19 +119,40 @@ impl Engine {
             })?;
             let generated = generated.get(oid).cloned().unwrap_or_default();
             let stored = TableExec::closure(table, &generated, &key, columns);
-            tables.insert(*oid, TableExec { table: table.clone(), stored, key, generated, indexes: Vec::new() });
+            tables.insert(
+                *oid,
+                TableExec {
+                    table: table.clone(),
+                    stored,
+                    key,
+                    generated,
+                    indexes: Vec::new(),
+                },
+            );
         }
         let mut needs = Needs::default();
         let mut relaid = BTreeSet::new();
         for (oid, exec) in &mut tables {
             let layout = TableExec::layout(&exec.table);
             let wanted = stored_names(exec);
-            let record = registry.tables.get_mut(oid).filter(|r| r.valid_from.is_some());
-            let fits = record.as_ref().is_some_and(|r| layout.starts_with(&r.columns) && r.key == exec.key);
+            let record = registry
+                .tables
+                .get_mut(oid)
+                .filter(|r| r.valid_from.is_some());
+            let fits = record
+                .as_ref()
+                .is_some_and(|r| layout.starts_with(&r.columns) && r.key == exec.key);
             match record {
-                Some(record) if fits && record.stored.is_superset(&wanted) && !stale.contains(oid) => {
+                Some(record)
+                    if fits && record.stored.is_superset(&wanted) && !stale.contains(oid) =>
+                {
                     record.columns = layout;
-                    exec.stored = exec.table.columns.iter().map(|c| record.stored.contains(&c.name)).collect();
+                    exec.stored = exec
+                        .table
+                        .columns
+                        .iter()
+                        .map(|c| record.stored.contains(&c.name))
+                        .collect();
                 }
                 // Its rows can be read as they are, and a new copy be compared with them.
                 Some(_) if fits => needs.tables.push(*oid),
@@ -182,7 +206,9 @@ impl Engine {
                     Some(record) => record.id,
                     None => {
                         let id = registry.next_id();
-                        registry.indexes.insert(signature, IndexRecord { id, built: false });
+                        registry
+                            .indexes
+                            .insert(signature, IndexRecord { id, built: false });
                         id
                     }
                 };
@@ -194,7 +220,15 @@ impl Engine {
             let mut known = Known {
                 table_keys: &|oid| {
                     tables.get(&oid).map_or_else(Vec::new, |t| {
-                        t.key.iter().map(|k| (u16::try_from(*k).unwrap_or(u16::MAX), t.table.columns[*k].ty.clone())).collect()
+                        t.key
+                            .iter()
+                            .map(|k| {
+                                (
+                                    u16::try_from(*k).unwrap_or(u16::MAX),
+                                    t.table.columns[*k].ty.clone(),
+                                )
+                            })
+                            .collect()
                     })
                 },
                 table_columns: &|oid| tables.get(&oid).map_or(0, |t| t.table.columns.len()),
@@ -209,8 +243,12 @@ impl Engine {
             execs.push(Arc::new(exec));
         }
         let used: BTreeSet<u32> = defs.iter().map(|(id, _)| *id).collect();
-        let unused: Vec<(String, u32)> =
-            registry.indexes.iter().filter(|(_, r)| !used.contains(&r.id)).map(|(s, r)| (s.clone(), r.id)).collect();
+        let unused: Vec<(String, u32)> = registry
+            .indexes
+            .iter()
+            .filter(|(_, r)| !used.contains(&r.id))
+            .map(|(s, r)| (s.clone(), r.id))
+            .collect();
         for (signature, id) in unused {
             state.delete_prefix(&keyspace::prefix(keyspace::INDEX, id))?;
             registry.indexes.remove(&signature);
@@ -222,13 +260,22 @@ impl Engine {
                         table.indexes.push((id, def.parts));
                     }
                 }
-                RelationId::Stage(stage) => stage_indexes.entry(stage).or_default().push((id, def.parts)),
+                RelationId::Stage(stage) => stage_indexes
+                    .entry(stage)
+                    .or_default()
+                    .push((id, def.parts)),
             }
         }
         registry.save(state)?;
         let ingest = Ingest::new(&tables, state)?;
         state.commit(state.committed());
-        let mut engine = Engine { registry, tables, views: execs, ingest, stage_indexes };
+        let mut engine = Engine {
+            registry,
+            tables,
+            views: execs,
+            ingest,
+            stage_indexes,
+        };
         engine.build_missing_indexes(state, &needs.tables)?;
         Ok((engine, needs))
     }
@@ -253,7 +300,15 @@ impl Engine {
 
     /// Starts a batch.
     pub fn begin(&self, state: &State) -> Result<Batch, ProjectionError> {
-        Ok(Batch { before: state.snapshot()?, touched: Touched::new(), first: None, last: None, changes: 0, tables: BTreeMap::new(), transactions: 0 })
+        Ok(Batch {
+            before: state.snapshot()?,
+            touched: Touched::new(),
+            first: None,
+            last: None,
+            changes: 0,
+            tables: BTreeMap::new(),
+            transactions: 0,
+        })
     }
 
     /// Applies a whole transaction's messages to base rows.
@@ -265,9 +320,14 @@ impl Engine {
         messages: &mut dyn Iterator<Item = Bytes>,
     ) -> Result<(), ProjectionError> {
         for message in messages {
-            if let Some(table) =
-                self.ingest.apply(state, &self.tables, &self.registry, &transaction, &message, &mut batch.touched)?
-            {
+            if let Some(table) = self.ingest.apply(
+                state,
+                &self.tables,
+                &self.registry,
+                &transaction,
+                &message,
+                &mut batch.touched,
+            )? {
                 batch.changes += 1;
                 *batch.tables.entry(table).or_default() += 1;
             }
@@ -280,9 +340,14 @@ impl Engine {
 
     /// Takes note of the relations that a transaction describes, and of nothing else in it: for a transaction that tables which were
     /// copied later already show. A relation is described once per connection, wherever that happens to be.
-    pub fn describe(&mut self, state: &mut State, messages: &mut dyn Iterator<Item = Bytes>) -> Result<(), ProjectionError> {
+    pub fn describe(
+        &mut self,
+        state: &mut State,
+        messages: &mut dyn Iterator<Item = Bytes>,
+    ) -> Result<(), ProjectionError> {
         for message in messages {
-            self.ingest.describe_and_keep(state, &self.tables, &message)?;
+            self.ingest
+                .describe_and_keep(state, &self.tables, &message)?;
         }
         Ok(())
     }
@@ -291,23 +356,45 @@ impl Engine {
     pub fn keepalive(&mut self, state: &mut State, lsn: Lsn) {
         let committed = state.committed();
         if lsn > committed.published {
-            state.commit(Committed { applied: Position { commit: lsn, ordinal: 0 }, published: lsn });
+            state.commit(Committed {
+                applied: Position {
+                    commit: lsn,
+                    ordinal: 0,
+                },
+                published: lsn,
+            });
         }
     }
 
     /// Runs the stages over what the batch touched, marks pending keys, and commits.
-    pub fn finish(&mut self, state: &mut State, batch: Batch) -> Result<BatchOutcome, ProjectionError> {
-        let (Some(first), Some(last)) = (batch.first, batch.last) else { return Ok(BatchOutcome::default()) };
+    pub fn finish(
+        &mut self,
+        state: &mut State,
+        batch: Batch,
+    ) -> Result<BatchOutcome, ProjectionError> {
+        let (Some(first), Some(last)) = (batch.first, batch.last) else {
+            return Ok(BatchOutcome::default());
+        };
         let mut outcome = BatchOutcome {
             changes: batch.changes,
             tables: batch.tables,
             transactions: batch.transactions,
             newly_pending: BTreeMap::new(),
         };
-        let span = Span { first: first.end_lsn, last: last.end_lsn, since: first.commit_time };
+        let span = Span {
+            first: first.end_lsn,
+            last: last.end_lsn,
+            since: first.commit_time,
+        };
         self.propagate(state, &batch.before, batch.touched, span, &mut outcome)?;
         drop(batch.before);
-        state.commit(Committed { applied: Position { commit: last.end_lsn, ordinal: 0 }, published: last.end_lsn });
+        state.commit(Committed {
+            applied: Position {
+                commit: last.end_lsn,
+                ordinal: 0,
+            },
+            published: last.end_lsn,
+        });
         Ok(outcome)
     }
 
@@ -342,18 +429,32 @@ impl Engine {
             }
         }
         for view in &self.views {
-            if !self.registry.views.get(&view.plan.view).is_some_and(|r| r.filled) {
+            if !self
+                .registry
+                .views
+                .get(&view.plan.view)
+                .is_some_and(|r| r.filled)
+            {
                 continue;
             }
             let mut internal: Touched = Touched::new();
             for stage in &view.stages {
-                let changed = run_stage(state, before, stage, &touched, &internal, &mut |state, key| {
-                    for target in &view.targets {
-                        let new = pending::mark(state, *target, key, span.first, span.last, span.since)?;
-                        *outcome.newly_pending.entry(*target).or_default() += u64::from(new);
-                    }
-                    Ok(())
-                })
+                let changed = run_stage(
+                    state,
+                    before,
+                    stage,
+                    &touched,
+                    &internal,
+                    &mut |state, key| {
+                        for target in &view.targets {
+                            let new = pending::mark(
+                                state, *target, key, span.first, span.last, span.since,
+                            )?;
+                            *outcome.newly_pending.entry(*target).or_default() += u64::from(new);
+                        }
+                        Ok(())
+                    },
+                )
                 .map_err(|e| e.in_view(&view.plan.view))?;
                 if !changed.is_empty() {
                     let relation = RelationId::Stage(stage.id);
@@ -369,11 +470,22 @@ impl Engine {
 
     /// A table has been loaded: its rows (of a copy at `x`) lie in state, or in the shadow if it was live before.
     /// Emits the difference for a table that was live, and builds its indexes.
-    pub fn adopt_table(&mut self, state: &mut State, oid: u32, x: Lsn) -> Result<(), ProjectionError> {
-        let Some(table) = self.tables.get(&oid) else { return Ok(()) };
+    pub fn adopt_table(
+        &mut self,
+        state: &mut State,
+        oid: u32,
+        x: Lsn,
+    ) -> Result<(), ProjectionError> {
+        let Some(table) = self.tables.get(&oid) else {
+            return Ok(());
+        };
         let indexes = table.indexes.clone();
         let relation = RelationId::Table(oid);
-        let was_live = self.registry.tables.get(&oid).is_some_and(|t| t.valid_from.is_some());
+        let was_live = self
+            .registry
+            .tables
+            .get(&oid)
+            .is_some_and(|t| t.valid_from.is_some());
         let record = TableRecord {
             name: table.table.display_name(),
             columns: TableExec::layout(&table.table),
@@ -387,7 +499,11 @@ impl Engine {
             let mut touched = Touched::new();
             let keys = swap_shadow(state, &before, oid)?;
             touched.insert(relation, keys);
-            let span = Span { first: x, last: x, since: Timestamp::default() };
+            let span = Span {
+                first: x,
+                last: x,
+                since: Timestamp::default(),
+            };
             let mut outcome = BatchOutcome::default();
             self.propagate(state, &before, touched, span, &mut outcome)?;
         } else {
@@ -407,34 +523,56 @@ impl Engine {
     /// Whether a table has live rows that a new copy has to be compared with.
     #[must_use]
     pub fn is_live(&self, oid: u32) -> bool {
-        self.registry.tables.get(&oid).is_some_and(|t| t.valid_from.is_some())
+        self.registry
+            .tables
+            .get(&oid)
+            .is_some_and(|t| t.valid_from.is_some())
     }
 
     /// The state key and row of a row of a table copy: into the shadow if the table is live, else in place.
     ///
     /// # Errors
     /// If the row does not fit the table.
-    pub fn loaded_row(&self, oid: u32, leaf: u32, columns: &[Option<Bytes>]) -> Result<(Vec<u8>, Vec<u8>), ProjectionError> {
-        let table = self.tables.get(&oid).ok_or_else(|| ProjectionError::Corrupt(format!("table {oid} is not read")))?;
+    pub fn loaded_row(
+        &self,
+        oid: u32,
+        leaf: u32,
+        columns: &[Option<Bytes>],
+    ) -> Result<(Vec<u8>, Vec<u8>), ProjectionError> {
+        let table = self
+            .tables
+            .get(&oid)
+            .ok_or_else(|| ProjectionError::Corrupt(format!("table {oid} is not read")))?;
         loaded_row(table, self.is_live(oid), leaf, columns)
     }
 
     /// The columns of a table that a copy has to bring, in order; the row takes them by [`Engine::loaded_row`].
     #[must_use]
     pub fn columns_to_load(&self, oid: u32) -> Vec<String> {
-        self.tables.get(&oid).map(columns_to_load).unwrap_or_default()
+        self.tables
+            .get(&oid)
+            .map(columns_to_load)
+            .unwrap_or_default()
     }
 
     /// Fills the stages of a view that is new from the tables in state, and marks all its keys. The view is live afterwards.
-    pub fn fill(&mut self, state: &mut State, view: &str, progress: &mut dyn FnMut(u64)) -> Result<(), ProjectionError> {
-        let Some(exec) = self.views.iter().find(|v| v.plan.view == view) else { return Ok(()) };
+    pub fn fill(
+        &mut self,
+        state: &mut State,
+        view: &str,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), ProjectionError> {
+        let Some(exec) = self.views.iter().find(|v| v.plan.view == view) else {
+            return Ok(());
+        };
         for stage in &exec.stages {
             clear_stage(state, stage.id)?;
             for (id, _) in self.stage_indexes.get(&stage.id).into_iter().flatten() {
                 state.delete_prefix(&keyspace::prefix(keyspace::INDEX, *id))?;
             }
             state.commit(state.committed());
-            crate::stage::fill_stage(state, stage, &exec.targets, progress).map_err(|e| e.in_view(view))?;
+            crate::stage::fill_stage(state, stage, &exec.targets, progress)
+                .map_err(|e| e.in_view(view))?;
             for (id, parts) in self.stage_indexes.get(&stage.id).into_iter().flatten() {
                 build_index(state, *id, parts, RelationId::Stage(stage.id))?;
             }
@@ -457,9 +595,18 @@ impl Engine {
     }
 
     /// Marks every key of a view for one target, as after a sink lost its data.
-    pub fn mark_all(&mut self, state: &mut State, view: &str, target: TargetId) -> Result<u64, ProjectionError> {
-        let Some(exec) = self.views.iter().find(|v| v.plan.view == view) else { return Ok(0) };
-        let Some(stage) = exec.stages.last() else { return Ok(0) };
+    pub fn mark_all(
+        &mut self,
+        state: &mut State,
+        view: &str,
+        target: TargetId,
+    ) -> Result<u64, ProjectionError> {
+        let Some(exec) = self.views.iter().find(|v| v.plan.view == view) else {
+            return Ok(0);
+        };
+        let Some(stage) = exec.stages.last() else {
+            return Ok(0);
+        };
         let marked = crate::stage::mark_stage(state, stage, &[target], &mut |_| {})?;
         if let Some(record) = self.registry.views.get_mut(view) {
             record.marked.insert(target.0);
@@ -474,21 +621,40 @@ impl Engine {
     pub fn unmarked_targets(&self) -> Vec<(String, TargetId)> {
         let mut out = Vec::new();
         for view in &self.views {
-            if let Some(record) = self.registry.views.get(&view.plan.view).filter(|r| r.filled) {
-                out.extend(view.targets.iter().filter(|t| !record.marked.contains(&t.0)).map(|t| (view.plan.view.clone(), *t)));
+            if let Some(record) = self
+                .registry
+                .views
+                .get(&view.plan.view)
+                .filter(|r| r.filled)
+            {
+                out.extend(
+                    view.targets
+                        .iter()
+                        .filter(|t| !record.marked.contains(&t.0))
+                        .map(|t| (view.plan.view.clone(), *t)),
+                );
             }
         }
         out
     }
 
-    fn build_missing_indexes(&mut self, state: &mut State, to_load: &[u32]) -> Result<(), ProjectionError> {
+    fn build_missing_indexes(
+        &mut self,
+        state: &mut State,
+        to_load: &[u32],
+    ) -> Result<(), ProjectionError> {
         let mut built = BTreeSet::new();
         for (oid, table) in &self.tables {
             if to_load.contains(oid) && !self.is_live(*oid) {
                 continue;
             }
             for (id, parts) in &table.indexes {
-                if self.registry.indexes.values().any(|r| r.id == *id && !r.built) {
+                if self
+                    .registry
+                    .indexes
+                    .values()
+                    .any(|r| r.id == *id && !r.built)
+                {
                     build_index(state, *id, parts, RelationId::Table(*oid))?;
                     built.insert(*id);
                 }
@@ -517,11 +683,19 @@ struct Span {
 /// The columns by which state tells a table's rows apart: its replica identity, else its primary key.
 #[must_use]
 pub fn row_key(table: &readside_model::Table) -> Option<Vec<usize>> {
-    if !table.identity.is_empty() && table.replica_identity != readside_model::ReplicaIdentity::Full {
+    if !table.identity.is_empty() && table.replica_identity != readside_model::ReplicaIdentity::Full
+    {
         return Some(table.identity.clone());
     }
-    let unique = |u: &&readside_model::UniqueIndex| u.immediate && u.columns.iter().all(|c| table.columns[*c].not_null);
-    table.unique.iter().find(|u| u.primary).or_else(|| table.unique.iter().find(unique)).map(|u| u.columns.clone())
+    let unique = |u: &&readside_model::UniqueIndex| {
+        u.immediate && u.columns.iter().all(|c| table.columns[*c].not_null)
+    };
+    table
+        .unique
+        .iter()
+        .find(|u| u.primary)
+        .or_else(|| table.unique.iter().find(unique))
+        .map(|u| u.columns.clone())
 }
 
 /// The columns of a table that a copy has to bring.
@@ -545,7 +719,8 @@ pub fn loaded_row(
 ) -> Result<(Vec<u8>, Vec<u8>), ProjectionError> {
     use crate::table::Incoming;
     let mut places = vec![None; table.table.columns.len()];
-    let brought = (0..table.table.columns.len()).filter(|i| table.stored[*i] && !table.generated.contains_key(i));
+    let brought = (0..table.table.columns.len())
+        .filter(|i| table.stored[*i] && !table.generated.contains_key(i));
     for (at, i) in brought.enumerate() {
         places[i] = Some(at);
     }
@@ -554,11 +729,13 @@ pub fn loaded_row(
         Some(Some(None)) => Incoming::Null,
         _ => Incoming::Missing,
     };
-    let (key, row) = table.row(leaf, &incoming, None).map_err(|reason| ProjectionError::Input {
-        table: table.table.display_name(),
-        lsn: Lsn::ZERO,
-        reason,
-    })?;
+    let (key, row) = table
+        .row(leaf, &incoming, None)
+        .map_err(|reason| ProjectionError::Input {
+            table: table.table.display_name(),
+            lsn: Lsn::ZERO,
+            reason,
+        })?;
     let mut at = load_prefix(table.table.oid, shadow);
     at.extend_from_slice(&key);
     Ok((at, row))
@@ -567,7 +744,14 @@ pub fn loaded_row(
 /// Under which prefix a copy is written: the shadow of a live table, else its own rows, which nothing reads yet.
 #[must_use]
 pub fn load_prefix(oid: u32, shadow: bool) -> Vec<u8> {
-    keyspace::prefix(if shadow { keyspace::SHADOW } else { keyspace::ROW }, oid)
+    keyspace::prefix(
+        if shadow {
+            keyspace::SHADOW
+        } else {
+            keyspace::ROW
+        },
+        oid,
+    )
 }
 
 fn columns_read(stage: &readside_plan::Stage, read: &mut BTreeMap<u32, BTreeSet<usize>>) {
@@ -590,7 +774,14 @@ fn columns_read(stage: &readside_plan::Stage, read: &mut BTreeMap<u32, BTreeSet<
 }
 
 fn stored_names(table: &TableExec) -> BTreeSet<String> {
-    table.table.columns.iter().zip(&table.stored).filter(|(_, s)| **s).map(|(c, _)| c.name.clone()).collect()
+    table
+        .table
+        .columns
+        .iter()
+        .zip(&table.stored)
+        .filter(|(_, s)| **s)
+        .map(|(c, _)| c.name.clone())
+        .collect()
 }
 
 /// Removes from state what is no longer configured. A view that is configured otherwise, or whose tables' rows had to go, keeps its
@@ -601,10 +792,16 @@ fn retire(
     views: &[ViewSpec],
     relaid: &BTreeSet<u32>,
 ) -> Result<(), ProjectionError> {
-    let gone: Vec<String> =
-        registry.views.keys().filter(|name| !views.iter().any(|v| v.plan.view == **name)).cloned().collect();
+    let gone: Vec<String> = registry
+        .views
+        .keys()
+        .filter(|name| !views.iter().any(|v| v.plan.view == **name))
+        .cloned()
+        .collect();
     for name in gone {
-        let Some(record) = registry.views.remove(&name) else { continue };
+        let Some(record) = registry.views.remove(&name) else {
+            continue;
+        };
         for stage in record.stages {
             clear_stage(state, stage)?;
         }
@@ -618,8 +815,12 @@ fn retire(
         for stage in &spec.plan.stages {
             columns_read(stage, &mut reads);
         }
-        let Some(mut record) = registry.views.remove(&spec.plan.view) else { continue };
-        if record.fingerprint != spec.plan.fingerprint || reads.keys().any(|oid| relaid.contains(oid)) {
+        let Some(mut record) = registry.views.remove(&spec.plan.view) else {
+            continue;
+        };
+        if record.fingerprint != spec.plan.fingerprint
+            || reads.keys().any(|oid| relaid.contains(oid))
+        {
             for stage in &record.stages {
                 clear_stage(state, *stage)?;
             }
@@ -627,11 +828,21 @@ fn retire(
                 clear_target(state, *target)?;
             }
             record.fingerprint.clone_from(&spec.plan.fingerprint);
-            record.stages = spec.plan.stages.iter().map(|_| registry.next_id()).collect();
+            record.stages = spec
+                .plan
+                .stages
+                .iter()
+                .map(|_| registry.next_id())
+                .collect();
             record.filled = false;
             record.marked.clear();
         }
-        let dropped: Vec<String> = record.targets.keys().filter(|t| !spec.targets.contains(t)).cloned().collect();
+        let dropped: Vec<String> = record
+            .targets
+            .keys()
+            .filter(|t| !spec.targets.contains(t))
+            .cloned()
+            .collect();
         for name in dropped {
             if let Some(id) = record.targets.remove(&name) {
                 record.marked.remove(&id);
@@ -701,7 +912,12 @@ fn update_indexes(
 /// How many entries one piece of a long piece of work writes before it lets the state flush.
 const PIECE: usize = 20_000;
 
-fn build_index(state: &mut State, id: u32, parts: &[(Expr, Type)], relation: RelationId) -> Result<(), ProjectionError> {
+fn build_index(
+    state: &mut State,
+    id: u32,
+    parts: &[(Expr, Type)],
+    relation: RelationId,
+) -> Result<(), ProjectionError> {
     state.delete_prefix(&keyspace::prefix(keyspace::INDEX, id))?;
     state.commit(state.committed());
     let snapshot = state.snapshot()?;
@@ -724,7 +940,11 @@ fn build_index(state: &mut State, id: u32, parts: &[(Expr, Type)], relation: Rel
 }
 
 /// Makes the rows of a live table those of its shadow; gives the keys of rows that differ.
-fn swap_shadow(state: &mut State, before: &Snapshot, oid: u32) -> Result<BTreeSet<Vec<u8>>, ProjectionError> {
+fn swap_shadow(
+    state: &mut State,
+    before: &Snapshot,
+    oid: u32,
+) -> Result<BTreeSet<Vec<u8>>, ProjectionError> {
     let live = keyspace::prefix(keyspace::ROW, oid);
     let shadow = keyspace::prefix(keyspace::SHADOW, oid);
     let mut changed = BTreeSet::new();

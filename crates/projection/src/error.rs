@@ -7,10 +7,14 @@ pub enum ProjectionError {
     #[error(transparent)]
     State(#[from] readside_state::StateError),
     /// Stored bytes are not what was written.
-    #[error("state is damaged: {0}\n  hint: stop readside, remove its data directory and start it again; it will load the tables anew")]
+    #[error(
+        "state is damaged: {0}\n  hint: stop readside, remove its data directory and start it again; it will load the tables anew"
+    )]
     Corrupt(String),
     /// The stream sent something that does not fit the catalog.
-    #[error("table `{table}` at {lsn}: {reason}\n  hint: the table changed; restart readside so that it reads the catalog again")]
+    #[error(
+        "table `{table}` at {lsn}: {reason}\n  hint: the table changed; restart readside so that it reads the catalog again"
+    )]
     Input {
         /// The table.
         table: String,
@@ -20,7 +24,9 @@ pub enum ProjectionError {
         reason: String,
     },
     /// A many-to-one look-up found two rows.
-    #[error("view `{view}`: `{alias}` is no longer unique on the columns it is joined by\n  hint: a unique index that the plan rests on is gone; restore it, or restart readside to compile the view anew")]
+    #[error(
+        "view `{view}`: `{alias}` is no longer unique on the columns it is joined by\n  hint: a unique index that the plan rests on is gone; restore it, or restart readside to compile the view anew"
+    )]
     NotUnique {
         /// The view.
         view: String,
@@ -45,7 +51,10 @@ impl ProjectionError {
     pub(crate) fn in_view(self, name: &str) -> ProjectionError {
         match self {
             ProjectionError::NotUnique { view, alias } if view.is_empty() => {
-                ProjectionError::NotUnique { view: name.to_owned(), alias }
+                ProjectionError::NotUnique {
+                    view: name.to_owned(),
+                    alias,
+                }
             }
             other => other,
         }

@@ -60,7 +60,8 @@ pub(crate) struct Evaluator<'s, 'p> {
     broken: Cell<Option<ProjectionError>>,
 }
 
-pub(crate) type Emit<'e, 's, 'p> = &'e mut dyn FnMut(&Evaluator<'s, 'p>) -> Result<Flow, ProjectionError>;
+pub(crate) type Emit<'e, 's, 'p> =
+    &'e mut dyn FnMut(&Evaluator<'s, 'p>) -> Result<Flow, ProjectionError>;
 
 impl<'s, 'p> Evaluator<'s, 'p> {
     pub(crate) fn new(block: &'p BlockExec, read: &'s dyn Read) -> Self {
@@ -76,7 +77,11 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     pub(crate) fn slot(&self, occ: OccId) -> Slot<'s> {
-        self.slots.borrow().get(usize::from(occ.0)).cloned().unwrap_or(Slot::Unbound)
+        self.slots
+            .borrow()
+            .get(usize::from(occ.0))
+            .cloned()
+            .unwrap_or(Slot::Unbound)
     }
 
     pub(crate) fn bind(&self, occ: OccId, slot: Slot<'s>) {
@@ -136,7 +141,12 @@ impl<'s, 'p> Evaluator<'s, 'p> {
         if twice {
             return Err(ProjectionError::NotUnique {
                 view: String::new(),
-                alias: self.block.occs.first().map(|o| o.alias.clone()).unwrap_or_default(),
+                alias: self
+                    .block
+                    .occs
+                    .first()
+                    .map(|o| o.alias.clone())
+                    .unwrap_or_default(),
             });
         }
         Ok(found)
@@ -155,11 +165,21 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     /// Binds what the steps say in every way that holds.
-    pub(crate) fn run(&self, steps: &'p [Step], emit: Emit<'_, 's, 'p>) -> Result<Flow, ProjectionError> {
-        let Some((step, rest)) = steps.split_first() else { return emit(self) };
+    pub(crate) fn run(
+        &self,
+        steps: &'p [Step],
+        emit: Emit<'_, 's, 'p>,
+    ) -> Result<Flow, ProjectionError> {
+        let Some((step, rest)) = steps.split_first() else {
+            return emit(self);
+        };
         match step {
             Step::Check(checks) => self.checked(checks, rest, emit),
-            Step::Bind { occ, access, checks } => {
+            Step::Bind {
+                occ,
+                access,
+                checks,
+            } => {
                 let flow = self.rows(*occ, access, &mut |this, slot| {
                     this.bind(*occ, slot);
                     this.checked(checks, rest, emit)
@@ -167,7 +187,12 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                 self.bind(*occ, Slot::Unbound);
                 flow
             }
-            Step::Left { keyed, free, occs, key_occs } => self.left(keyed.as_deref(), free, occs, key_occs, rest, emit),
+            Step::Left {
+                keyed,
+                free,
+                occs,
+                key_occs,
+            } => self.left(keyed.as_deref(), free, occs, key_occs, rest, emit),
         }
     }
 
@@ -180,12 +205,44 @@ impl<'s, 'p> Evaluator<'s, 'p> {
         rest: &'p [Step],
         emit: Emit<'_, 's, 'p>,
     ) -> Result<Flow, ProjectionError> {
-        let fixed = |occ: &OccId| self.fixed.borrow().get(usize::from(occ.0)).cloned().flatten();
-        let by_key = keyed.filter(|_| occs.iter().any(|o| fixed(o).is_some()));
-        let named = key_occs.iter().any(|o| matches!(fixed(o), Some(KeyPart::Row(_))));
+        let fixed = |occ: &OccId| {
+            self.fixed
+                .borrow()
+                .get(usize::from(occ.0))
+                .cloned()
+                .flatten()
+        };
         let mut matched = false;
-        match by_key {
-            Some(_) if !key_occs.is_empty() && !named => {
+        match keyed.filter(|_| occs.iter().any(|o| fixed(o).is_some())) {
+            None => {
+                let flow = self.run(free, &mut |this| {
+                    matched = true;
+                    this.run(rest, emit)
+                })?;
+                if flow == Flow::Stop || matched {
+                    return Ok(flow);
+                }
+            }
+            Some(keyed) => {
+                let absent = !key_occs.is_empty()
+                    && key_occs
+                        .iter()
+                        .all(|o| !matches!(fixed(o), Some(KeyPart::Row(_))));
+                if !absent {
+                    let flow = self.run(keyed, &mut |this| {
+                        matched = true;
+                        this.run(rest, emit)
+                    })?;
+                    if flow == Flow::Stop || matched {
+                        return Ok(flow);
+                    }
+                }
+                if occs
+                    .iter()
+                    .any(|o| matches!(fixed(o), Some(KeyPart::Row(_))))
+                {
+                    return Ok(Flow::Continue);
+                }
                 // The key says that this side is not there: any match disproves it.
                 self.run(free, &mut |_| {
                     matched = true;
@@ -195,18 +252,6 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                     return Ok(Flow::Continue);
                 }
             }
-            steps => {
-                let flow = self.run(steps.unwrap_or(free), &mut |this| {
-                    matched = true;
-                    this.run(rest, emit)
-                })?;
-                if flow == Flow::Stop || matched || named {
-                    return Ok(flow);
-                }
-            }
-        }
-        if occs.iter().any(|o| matches!(fixed(o), Some(KeyPart::Row(_)))) {
-            return Ok(Flow::Continue);
         }
         for occ in occs {
             self.bind(*occ, Slot::Absent);
@@ -219,7 +264,12 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     /// Goes on if no check is false or NULL; an error goes along, since a later false one wins over it.
-    fn checked(&self, checks: &[Expr], rest: &'p [Step], emit: Emit<'_, 's, 'p>) -> Result<Flow, ProjectionError> {
+    fn checked(
+        &self,
+        checks: &[Expr],
+        rest: &'p [Step],
+        emit: Emit<'_, 's, 'p>,
+    ) -> Result<Flow, ProjectionError> {
         let errors_before = self.path_errors.borrow().len();
         for check in checks {
             match self.value(check)? {
@@ -248,9 +298,16 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     /// Binds an occurrence to the row of this key, if there is one.
-    pub(crate) fn row_of(&self, relation: RelationId, key: Rc<[u8]>) -> Result<Option<Slot<'s>>, ProjectionError> {
+    pub(crate) fn row_of(
+        &self,
+        relation: RelationId,
+        key: Rc<[u8]>,
+    ) -> Result<Option<Slot<'s>>, ProjectionError> {
         let found = self.read.get(&keyspace::row(relation, &key))?;
-        Ok(found.map(|bytes| Slot::Row { key, row: Row(bytes) }))
+        Ok(found.map(|bytes| Slot::Row {
+            key,
+            row: Row(bytes),
+        }))
     }
 
     fn rows(
@@ -261,7 +318,9 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     ) -> Result<Flow, ProjectionError> {
         if let Access::Nested = access {
             let Some(query) = self.block.nested.get(&occ) else {
-                return Err(ProjectionError::Corrupt("a nested query is missing from its plan".to_owned()));
+                return Err(ProjectionError::Corrupt(
+                    "a nested query is missing from its plan".to_owned(),
+                ));
             };
             for row in self.query_rows(query)? {
                 if each(self, Slot::Values(row))? == Flow::Stop {
@@ -270,12 +329,24 @@ impl<'s, 'p> Evaluator<'s, 'p> {
             }
             return Ok(Flow::Continue);
         }
-        let Some(relation) = self.block.occs.get(usize::from(occ.0)).and_then(|o| o.relation) else {
-            return Err(ProjectionError::Corrupt("an occurrence without a relation is read".to_owned()));
+        let Some(relation) = self
+            .block
+            .occs
+            .get(usize::from(occ.0))
+            .and_then(|o| o.relation)
+        else {
+            return Err(ProjectionError::Corrupt(
+                "an occurrence without a relation is read".to_owned(),
+            ));
         };
         match access {
             Access::Fixed => {
-                let part = self.fixed.borrow().get(usize::from(occ.0)).cloned().flatten();
+                let part = self
+                    .fixed
+                    .borrow()
+                    .get(usize::from(occ.0))
+                    .cloned()
+                    .flatten();
                 if let Some(KeyPart::Row(key)) = part {
                     if let Some(slot) = self.row_of(relation, key)? {
                         return each(self, slot);
@@ -302,7 +373,9 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                     let (entry_key, _) = entry?;
                     let key: Rc<[u8]> = entry_key[prefix.len()..].into();
                     let Some(slot) = self.row_of(relation, key)? else {
-                        return Err(ProjectionError::Corrupt(format!("index {id} names a row that is not there")));
+                        return Err(ProjectionError::Corrupt(format!(
+                            "index {id} names a row that is not there"
+                        )));
                     };
                     if each(self, slot)? == Flow::Stop {
                         return Ok(Flow::Stop);
@@ -314,7 +387,10 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                 let prefix = keyspace::rows(relation);
                 for entry in self.read.scan(&prefix, None)? {
                     let (key, bytes) = entry?;
-                    let slot = Slot::Row { key: key[prefix.len()..].into(), row: Row(bytes) };
+                    let slot = Slot::Row {
+                        key: key[prefix.len()..].into(),
+                        row: Row(bytes),
+                    };
                     if each(self, slot)? == Flow::Stop {
                         return Ok(Flow::Stop);
                     }
@@ -339,7 +415,10 @@ impl<'s, 'p> Evaluator<'s, 'p> {
 
     pub(crate) fn break_with(&self, error: ProjectionError) -> EvalError {
         self.broken.set(Some(error));
-        EvalError { sqlstate: "XX000", message: "the state could not be read".to_owned() }
+        EvalError {
+            sqlstate: "XX000",
+            message: "the state could not be read".to_owned(),
+        }
     }
 }
 
@@ -357,11 +436,20 @@ impl Context for Evaluator<'_, '_> {
             },
             Some(Slot::Values(values)) => match values.get(usize::from(column.column)) {
                 Some(value) => value.clone(),
-                None => Err(self.break_with(ProjectionError::Corrupt("a column beyond its query".to_owned()))),
+                None => Err(self.break_with(ProjectionError::Corrupt(
+                    "a column beyond its query".to_owned(),
+                ))),
             },
             Some(Slot::Unbound) | None => {
-                let alias = self.block.occs.get(usize::from(column.occ.0)).map(|o| o.alias.clone()).unwrap_or_default();
-                Err(self.break_with(ProjectionError::Corrupt(format!("`{alias}` is read before it is bound"))))
+                let alias = self
+                    .block
+                    .occs
+                    .get(usize::from(column.occ.0))
+                    .map(|o| o.alias.clone())
+                    .unwrap_or_default();
+                Err(self.break_with(ProjectionError::Corrupt(format!(
+                    "`{alias}` is read before it is bound"
+                ))))
             }
         }
     }

@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use readside_aggregate::{Accumulator, AggCall, collect};
 use readside_expr::{EvalError, Expr};
-use readside_pgtype::{Type, Value, decode_value_prefix, encode_key, encode_key_desc, encode_value};
+use readside_pgtype::{
+    Type, Value, decode_value_prefix, encode_key, encode_key_desc, encode_value,
+};
 use readside_state::{Read, State};
 
+use crate::ProjectionError;
 use crate::eval::Evaluator;
 use crate::keyspace::{self, RelationId};
 use crate::row::{RowWriter, failed_row};
-use crate::ProjectionError;
 
 /// How one aggregate is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,20 +62,32 @@ struct GroupState {
 }
 
 impl GroupExec {
-    pub(crate) fn new(stage: u32, keys: &[Expr], key_types: Vec<Type>, aggregates: &[AggCall]) -> GroupExec {
+    pub(crate) fn new(
+        stage: u32,
+        keys: &[Expr],
+        key_types: Vec<Type>,
+        aggregates: &[AggCall],
+    ) -> GroupExec {
         let calls = aggregates
             .iter()
             .map(|call| {
                 let kept = match call.func.extreme() {
                     Some(descending) => Kept::Extreme { descending },
-                    None if call.func.needs_order_index() || !call.order.is_empty() => Kept::Collected,
+                    None if call.func.needs_order_index() || !call.order.is_empty() => {
+                        Kept::Collected
+                    }
                     None if call.distinct => Kept::Distinct,
                     None => Kept::Accumulated,
                 };
                 (call.clone(), kept)
             })
             .collect();
-        GroupExec { stage, keys: keys.to_vec(), key_types, calls }
+        GroupExec {
+            stage,
+            keys: keys.to_vec(),
+            key_types,
+            calls,
+        }
     }
 
     /// Whether the head has one row whatever comes.
@@ -82,7 +96,10 @@ impl GroupExec {
     }
 
     /// The contribution of the current binding; an error if it belongs to no group.
-    pub(crate) fn contribution(&self, at: &Evaluator<'_, '_>) -> Result<Result<Contribution, EvalError>, ProjectionError> {
+    pub(crate) fn contribution(
+        &self,
+        at: &Evaluator<'_, '_>,
+    ) -> Result<Result<Contribution, EvalError>, ProjectionError> {
         let mut keys = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             match at.value(key)? {
@@ -106,7 +123,11 @@ impl GroupExec {
     }
 
     /// Makes sure that the one group of a global aggregate is there.
-    pub(crate) fn ensure_global(&self, state: &State, groups: &mut Groups) -> Result<(), ProjectionError> {
+    pub(crate) fn ensure_global(
+        &self,
+        state: &State,
+        groups: &mut Groups,
+    ) -> Result<(), ProjectionError> {
         if self.is_global() {
             self.load(state, groups, &[], &[])?;
         }
@@ -135,7 +156,13 @@ impl GroupExec {
         Ok(())
     }
 
-    fn load(&self, state: &State, groups: &mut Groups, key: &[u8], shown: &[Value]) -> Result<(), ProjectionError> {
+    fn load(
+        &self,
+        state: &State,
+        groups: &mut Groups,
+        key: &[u8],
+        shown: &[Value],
+    ) -> Result<(), ProjectionError> {
         if groups.touched.contains_key(key) {
             return Ok(());
         }
@@ -168,7 +195,9 @@ impl GroupExec {
         contribution: &Contribution,
         sign: i64,
     ) -> Result<(), ProjectionError> {
-        let Some(group) = groups.touched.get_mut(key) else { return Ok(()) };
+        let Some(group) = groups.touched.get_mut(key) else {
+            return Ok(());
+        };
         if group.rows == 0 && sign > 0 {
             group.keys.clone_from(&contribution.keys);
         }
@@ -178,7 +207,9 @@ impl GroupExec {
             return Ok(());
         }
         for (i, ((call, kept), values)) in self.calls.iter().zip(&contribution.calls).enumerate() {
-            let Ok(Some((args, sort))) = values else { continue };
+            let Ok(Some((args, sort))) = values else {
+                continue;
+            };
             match kept {
                 Kept::Accumulated => accumulate(&mut group.accumulators[i], args, sign),
                 Kept::Distinct => {
@@ -190,9 +221,9 @@ impl GroupExec {
                         encode_key(&mut at, arg, ty);
                     }
                     let count = match state.get(&at)? {
-                        Some(bytes) => i64::from_le_bytes(
-                            bytes.try_into().map_err(|_| ProjectionError::Corrupt("a distinct count".to_owned()))?,
-                        ),
+                        Some(bytes) => i64::from_le_bytes(bytes.try_into().map_err(|_| {
+                            ProjectionError::Corrupt("a distinct count".to_owned())
+                        })?),
                         None => 0,
                     };
                     let now = count + sign;
@@ -206,7 +237,9 @@ impl GroupExec {
                     }
                 }
                 Kept::Extreme { descending } => {
-                    let Some(value) = args.first().filter(|v| !v.is_null()) else { continue };
+                    let Some(value) = args.first().filter(|v| !v.is_null()) else {
+                        continue;
+                    };
                     let mut at = self.call_key(keyspace::CONTRIBUTION, key, i);
                     let ty = call.arg_types.first().unwrap_or(&Type::Unknown);
                     if *descending {
@@ -236,12 +269,20 @@ impl GroupExec {
     }
 
     /// Writes the touched groups' accumulators, and the rows of the internal table that differ; gives the latters' keys.
-    pub(crate) fn finish(&self, state: &mut State, groups: Groups) -> Result<BTreeSet<Vec<u8>>, ProjectionError> {
+    pub(crate) fn finish(
+        &self,
+        state: &mut State,
+        groups: Groups,
+    ) -> Result<BTreeSet<Vec<u8>>, ProjectionError> {
         let mut changed = BTreeSet::new();
         for (key, group) in groups.touched {
             let at = self.key(keyspace::ACCUMULATOR, &key);
             let gone = group.rows == 0 && !self.is_global();
-            let row = if gone { None } else { Some(self.row(state, &key, &group)?) };
+            let row = if gone {
+                None
+            } else {
+                Some(self.row(state, &key, &group)?)
+            };
             if gone {
                 state.delete(&at)?;
             } else {
@@ -259,7 +300,12 @@ impl GroupExec {
         Ok(changed)
     }
 
-    fn row(&self, state: &State, key: &[u8], group: &GroupState) -> Result<Vec<u8>, ProjectionError> {
+    fn row(
+        &self,
+        state: &State,
+        key: &[u8],
+        group: &GroupState,
+    ) -> Result<Vec<u8>, ProjectionError> {
         if group.errors > 0 {
             return Ok(failed_row(&dead(group)));
         }
@@ -273,10 +319,15 @@ impl GroupExec {
                     Some(accumulator) => accumulator.value(),
                     None => Ok(Value::Null),
                 },
-                Kept::Extreme { .. } => match state.first(&self.call_key(keyspace::CONTRIBUTION, key, i))? {
-                    Some((_, bytes)) => Ok(decode_args(bytes)?.into_iter().next().unwrap_or(Value::Null)),
-                    None => Ok(Value::Null),
-                },
+                Kept::Extreme { .. } => {
+                    match state.first(&self.call_key(keyspace::CONTRIBUTION, key, i))? {
+                        Some((_, bytes)) => Ok(decode_args(bytes)?
+                            .into_iter()
+                            .next()
+                            .unwrap_or(Value::Null)),
+                        None => Ok(Value::Null),
+                    }
+                }
                 Kept::Collected => {
                     let mut rows: Vec<Vec<Value>> = Vec::new();
                     let mut seen = BTreeSet::new();
@@ -293,7 +344,11 @@ impl GroupExec {
                         }
                         rows.push(args);
                     }
-                    collect(&call.func, &call.arg_types, &mut rows.iter().map(Vec::as_slice))
+                    collect(
+                        &call.func,
+                        &call.arg_types,
+                        &mut rows.iter().map(Vec::as_slice),
+                    )
                 }
             };
             match value {
@@ -355,16 +410,29 @@ impl GroupExec {
             let (length, after) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
             let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| damaged())?;
             let own = after.get(..length).ok_or_else(damaged)?;
-            accumulators.push(Some(Accumulator::decode(&call.func, own).map_err(|_| damaged())?));
+            accumulators.push(Some(
+                Accumulator::decode(&call.func, own).map_err(|_| damaged())?,
+            ));
             rest = &after[length..];
         }
-        Ok(GroupState { rows: i64::from_le_bytes(*rows), errors: i64::from_le_bytes(*errors), keys, accumulators })
+        Ok(GroupState {
+            rows: i64::from_le_bytes(*rows),
+            errors: i64::from_le_bytes(*errors),
+            keys,
+            accumulators,
+        })
     }
 }
 
 /// The error that stands for a group with erroneous contributions; their own messages are not kept.
 fn dead(group: &GroupState) -> EvalError {
-    EvalError { sqlstate: "22000", message: format!("{} of the group's {} rows raise an error", group.errors, group.rows) }
+    EvalError {
+        sqlstate: "22000",
+        message: format!(
+            "{} of the group's {} rows raise an error",
+            group.errors, group.rows
+        ),
+    }
 }
 
 fn accumulate(accumulator: &mut Option<Accumulator>, args: &[Value], sign: i64) {
@@ -377,7 +445,12 @@ fn accumulate(accumulator: &mut Option<Accumulator>, args: &[Value], sign: i64) 
     }
 }
 
-fn put_or_delete(state: &mut State, at: &[u8], args: &[Value], sign: i64) -> Result<(), ProjectionError> {
+fn put_or_delete(
+    state: &mut State,
+    at: &[u8],
+    args: &[Value],
+    sign: i64,
+) -> Result<(), ProjectionError> {
     if sign < 0 {
         state.delete(at)?;
         return Ok(());
@@ -393,7 +466,8 @@ fn put_or_delete(state: &mut State, at: &[u8], args: &[Value], sign: i64) -> Res
 fn decode_args(mut bytes: &[u8]) -> Result<Vec<Value>, ProjectionError> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
-        let (value, length) = decode_value_prefix(bytes).map_err(|e| ProjectionError::Corrupt(format!("a contribution: {e}")))?;
+        let (value, length) = decode_value_prefix(bytes)
+            .map_err(|e| ProjectionError::Corrupt(format!("a contribution: {e}")))?;
         out.push(value);
         bytes = &bytes[length..];
     }
@@ -401,7 +475,13 @@ fn decode_args(mut bytes: &[u8]) -> Result<Vec<Value>, ProjectionError> {
 }
 
 /// A sort key: bytes that order as ORDER BY does.
-pub(crate) fn encode_sort(out: &mut Vec<u8>, value: &Value, ty: &Type, descending: bool, nulls_first: bool) {
+pub(crate) fn encode_sort(
+    out: &mut Vec<u8>,
+    value: &Value,
+    ty: &Type,
+    descending: bool,
+    nulls_first: bool,
+) {
     if value.is_null() {
         out.push(if nulls_first { 0 } else { 2 });
         return;

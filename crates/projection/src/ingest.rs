@@ -47,7 +47,10 @@ pub struct TransactionHeader {
 pub(crate) type Touched = BTreeMap<RelationId, BTreeSet<Vec<u8>>>;
 
 impl Ingest {
-    pub(crate) fn new(tables: &BTreeMap<u32, TableExec>, state: &State) -> Result<Ingest, ProjectionError> {
+    pub(crate) fn new(
+        tables: &BTreeMap<u32, TableExec>,
+        state: &State,
+    ) -> Result<Ingest, ProjectionError> {
         let mut ingest = Ingest::default();
         for table in tables.values() {
             for leaf in &table.table.leaves {
@@ -65,8 +68,14 @@ impl Ingest {
         Ok(ingest)
     }
 
-    fn describe(&mut self, bytes: &Bytes, tables: &BTreeMap<u32, TableExec>) -> Result<u32, ProjectionError> {
-        let Message::Relation(relation) = decode(bytes, false).map_err(|e| ProjectionError::Message(e.to_string()))? else {
+    fn describe(
+        &mut self,
+        bytes: &Bytes,
+        tables: &BTreeMap<u32, TableExec>,
+    ) -> Result<u32, ProjectionError> {
+        let Message::Relation(relation) =
+            decode(bytes, false).map_err(|e| ProjectionError::Message(e.to_string()))?
+        else {
             return Err(ProjectionError::Corrupt("a stored relation".to_owned()));
         };
         let oid = relation.oid;
@@ -116,8 +125,16 @@ impl Ingest {
         if self.describe_and_keep(state, tables, message)? {
             return Ok(None);
         }
-        let message = decode(message, false).map_err(|e| ProjectionError::Message(e.to_string()))?;
-        let mut change = Change { ingest: self, state, tables, registry, transaction, touched };
+        let message =
+            decode(message, false).map_err(|e| ProjectionError::Message(e.to_string()))?;
+        let mut change = Change {
+            ingest: self,
+            state,
+            tables,
+            registry,
+            transaction,
+            touched,
+        };
         let relation = match message {
             Message::Insert(insert) => {
                 change.insert(insert.relation, &insert.new)?;
@@ -155,18 +172,31 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// The table of a stream relation, if its changes are to be applied now.
-    fn table(&self, relation: u32) -> Result<Option<(&'a TableExec, &'a StreamRelation)>, ProjectionError> {
+    fn table(
+        &self,
+        relation: u32,
+    ) -> Result<Option<(&'a TableExec, &'a StreamRelation)>, ProjectionError> {
         let Some(known) = self.ingest.relations.get(&relation) else {
-            return Err(ProjectionError::Message(format!("a change of relation {relation}, which was not described before")));
+            return Err(ProjectionError::Message(format!(
+                "a change of relation {relation}, which was not described before"
+            )));
         };
-        let Some(oid) = known.table else { return Ok(None) };
+        let Some(oid) = known.table else {
+            return Ok(None);
+        };
         let valid_from = self.registry.tables.get(&oid).and_then(|t| t.valid_from);
         let applies = valid_from.is_some_and(|x| self.transaction.commit_lsn >= x);
-        Ok(if applies { self.tables.get(&oid).map(|exec| (exec, known)) } else { None })
+        Ok(if applies {
+            self.tables.get(&oid).map(|exec| (exec, known))
+        } else {
+            None
+        })
     }
 
     fn insert(&mut self, relation: u32, new: &TupleData) -> Result<(), ProjectionError> {
-        let Some((table, known)) = self.table(relation)? else { return Ok(()) };
+        let Some((table, known)) = self.table(relation)? else {
+            return Ok(());
+        };
         let columns: Vec<ColumnRef<'_>> = new.iter().collect();
         let (key, row) = table
             .row(relation, &|i| place(known, &columns, i), None)
@@ -174,13 +204,25 @@ impl<'a> Change<'a> {
         self.put(table, key, &row)
     }
 
-    fn update(&mut self, relation: u32, old: Option<(&TupleData, OldKind)>, new: &TupleData) -> Result<(), ProjectionError> {
-        let Some((table, known)) = self.table(relation)? else { return Ok(()) };
+    fn update(
+        &mut self,
+        relation: u32,
+        old: Option<(&TupleData, OldKind)>,
+        new: &TupleData,
+    ) -> Result<(), ProjectionError> {
+        let Some((table, known)) = self.table(relation)? else {
+            return Ok(());
+        };
         let columns: Vec<ColumnRef<'_>> = new.iter().collect();
-        let old_columns: Option<(Vec<ColumnRef<'_>>, OldKind)> = old.map(|(tuple, kind)| (tuple.iter().collect(), kind));
+        let old_columns: Option<(Vec<ColumnRef<'_>>, OldKind)> =
+            old.map(|(tuple, kind)| (tuple.iter().collect(), kind));
         // An unchanged TOAST value comes from the old row as sent (all of it under FULL, its key under DEFAULT), else from state.
         let incoming = |i: usize| match (place(known, &columns, i), &old_columns) {
-            (Incoming::Unchanged, Some((old, kind))) if *kind == OldKind::Full || table.key.contains(&i) => place(known, old, i),
+            (Incoming::Unchanged, Some((old, kind)))
+                if *kind == OldKind::Full || table.key.contains(&i) =>
+            {
+                place(known, old, i)
+            }
             (incoming, _) => incoming,
         };
         let old_key = match &old_columns {
@@ -190,7 +232,9 @@ impl<'a> Change<'a> {
         .map_err(|reason| self.refused(table, reason))?;
         let id = RelationId::Table(table.table.oid);
         let old_row = self.state.get(&keyspace::row(id, &old_key))?.map(Row);
-        let (key, row) = table.row(relation, &incoming, old_row).map_err(|reason| self.refused(table, reason))?;
+        let (key, row) = table
+            .row(relation, &incoming, old_row)
+            .map_err(|reason| self.refused(table, reason))?;
         if key != old_key {
             self.remove(table, old_key)?;
         }
@@ -198,14 +242,20 @@ impl<'a> Change<'a> {
     }
 
     fn delete(&mut self, relation: u32, old: &TupleData) -> Result<(), ProjectionError> {
-        let Some((table, known)) = self.table(relation)? else { return Ok(()) };
+        let Some((table, known)) = self.table(relation)? else {
+            return Ok(());
+        };
         let columns: Vec<ColumnRef<'_>> = old.iter().collect();
-        let key = table.old_key(&|i| place(known, &columns, i)).map_err(|reason| self.refused(table, reason))?;
+        let key = table
+            .old_key(&|i| place(known, &columns, i))
+            .map_err(|reason| self.refused(table, reason))?;
         self.remove(table, key)
     }
 
     fn truncate(&mut self, relation: u32) -> Result<(), ProjectionError> {
-        let Some((table, _)) = self.table(relation)? else { return Ok(()) };
+        let Some((table, _)) = self.table(relation)? else {
+            return Ok(());
+        };
         let prefix = keyspace::rows(RelationId::Table(table.table.oid));
         let only_leaf = (relation != table.table.oid).then_some(relation);
         let mut keys = Vec::new();
@@ -236,12 +286,22 @@ impl<'a> Change<'a> {
     }
 
     fn refused(&self, table: &TableExec, reason: String) -> ProjectionError {
-        ProjectionError::Input { table: table.table.display_name(), lsn: self.transaction.commit_lsn, reason }
+        ProjectionError::Input {
+            table: table.table.display_name(),
+            lsn: self.transaction.commit_lsn,
+            reason,
+        }
     }
 }
 
 fn place<'t>(known: &StreamRelation, columns: &[ColumnRef<'t>], column: usize) -> Incoming<'t> {
-    match known.places.get(column).copied().flatten().and_then(|at| columns.get(at)) {
+    match known
+        .places
+        .get(column)
+        .copied()
+        .flatten()
+        .and_then(|at| columns.get(at))
+    {
         None => Incoming::Missing,
         Some(ColumnRef::Null) => Incoming::Null,
         Some(ColumnRef::Unchanged) => Incoming::Unchanged,

@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use readside_plan::{Block, Distinct, Expr, FromItem, Head, OccId, Query, Relation, SubqueryId, SubqueryKind};
+use readside_plan::{
+    Block, Distinct, Expr, FromItem, Head, OccId, Query, Relation, SubqueryId, SubqueryKind,
+};
 
 /// Inner-joined occurrences, what must hold between them, and the null-supplying sides that hang on them.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +97,12 @@ pub(crate) struct Scopes<'p> {
 
 impl<'p> Scopes<'p> {
     pub(crate) fn of(block: &'p Block, head: &'p Head) -> Scopes<'p> {
-        let mut scopes = Scopes { list: Vec::new(), of_occ: BTreeMap::new(), block, free: BTreeMap::new() };
+        let mut scopes = Scopes {
+            list: Vec::new(),
+            of_occ: BTreeMap::new(),
+            block,
+            free: BTreeMap::new(),
+        };
         scopes.visit(&block.query, None, Link::Root);
         for expr in head_exprs(head) {
             scopes.visit_subqueries(expr, 0);
@@ -109,17 +116,34 @@ impl<'p> Scopes<'p> {
                 free_of_expr(block, equals, &mut used, &mut own);
                 own.insert(*output);
             }
-            scopes.free.insert(id, used.difference(&own).copied().collect());
+            scopes
+                .free
+                .insert(id, used.difference(&own).copied().collect());
         }
         scopes
     }
 
     fn visit(&mut self, query: &'p Query, parent: Option<usize>, link: Link) {
         let index = self.list.len();
-        self.list.push(Scope { query, parent, link, level: Level::of(query) });
-        for occ in query.from.as_ref().map(FromItem::occurrences).unwrap_or_default() {
+        self.list.push(Scope {
+            query,
+            parent,
+            link,
+            level: Level::of(query),
+        });
+        for occ in query
+            .from
+            .as_ref()
+            .map(FromItem::occurrences)
+            .unwrap_or_default()
+        {
             self.of_occ.insert(occ, index);
-            if let Some(Relation::Query(inner)) = self.block.occurrences.get(usize::from(occ.0)).map(|o| &o.relation) {
+            if let Some(Relation::Query(inner)) = self
+                .block
+                .occurrences
+                .get(usize::from(occ.0))
+                .map(|o| &o.relation)
+            {
                 self.visit(inner, Some(index), Link::Derived(occ));
             }
         }
@@ -211,14 +235,33 @@ pub(crate) fn head_exprs(head: &Head) -> Vec<&Expr> {
             }
             out
         }
-        Head::TopN { partition, order, .. } => partition.iter().chain(order.iter().map(|o| &o.expr)).collect(),
+        Head::TopN {
+            partition, order, ..
+        } => partition
+            .iter()
+            .chain(order.iter().map(|o| &o.expr))
+            .collect(),
     }
 }
 
-fn free_of_query(block: &Block, query: &Query, used: &mut BTreeSet<OccId>, own: &mut BTreeSet<OccId>) {
-    for occ in query.from.as_ref().map(FromItem::occurrences).unwrap_or_default() {
+fn free_of_query(
+    block: &Block,
+    query: &Query,
+    used: &mut BTreeSet<OccId>,
+    own: &mut BTreeSet<OccId>,
+) {
+    for occ in query
+        .from
+        .as_ref()
+        .map(FromItem::occurrences)
+        .unwrap_or_default()
+    {
         own.insert(occ);
-        if let Some(Relation::Query(inner)) = block.occurrences.get(usize::from(occ.0)).map(|o| &o.relation) {
+        if let Some(Relation::Query(inner)) = block
+            .occurrences
+            .get(usize::from(occ.0))
+            .map(|o| &o.relation)
+        {
             free_of_query(block, inner, used, own);
         }
     }

@@ -5,7 +5,10 @@
 //! Always: the one delta rule. A result row that exists only before a batch contains a changed row whose old image leads to it in
 //! the snapshot before; one that exists only after, in the state after. Nothing is derived from the difference of two look-ups.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
+)]
 
 mod access;
 mod block_key;
@@ -29,7 +32,8 @@ mod view;
 pub mod written;
 
 pub use engine::{
-    Batch, BatchOutcome, Engine, GeneratedColumns, Needs, ViewSpec, columns_to_load, load_prefix, loaded_row, row_key,
+    Batch, BatchOutcome, Engine, GeneratedColumns, Needs, ViewSpec, columns_to_load, load_prefix,
+    loaded_row, row_key,
 };
 pub use error::ProjectionError;
 pub use ingest::TransactionHeader;
@@ -50,7 +54,9 @@ pub mod facts {
     /// # Errors
     /// When state cannot be read.
     pub fn get(read: &dyn Read, name: &str) -> Result<Option<Vec<u8>>, ProjectionError> {
-        Ok(read.get(&keyspace::meta(&format!("fact/{name}")))?.map(<[u8]>::to_vec))
+        Ok(read
+            .get(&keyspace::meta(&format!("fact/{name}")))?
+            .map(<[u8]>::to_vec))
     }
 
     /// Replaces a fact, and commits.

@@ -44,12 +44,19 @@ struct Contribution {
 impl<'s, 'p> Evaluator<'s, 'p> {
     pub(crate) fn subquery_value(&self, id: SubqueryId) -> Cell {
         let Some((query, kind)) = self.block.subqueries.get(usize::from(id.0)) else {
-            return Err(self.break_with(ProjectionError::Corrupt("a subquery is missing from its plan".to_owned())));
+            return Err(self.break_with(ProjectionError::Corrupt(
+                "a subquery is missing from its plan".to_owned(),
+            )));
         };
-        self.subquery_of(query, kind).unwrap_or_else(|error| Err(self.break_with(error)))
+        self.subquery_of(query, kind)
+            .unwrap_or_else(|error| Err(self.break_with(error)))
     }
 
-    fn subquery_of(&self, query: &'p QueryExec, kind: &'p SubqueryKind) -> Result<Cell, ProjectionError> {
+    fn subquery_of(
+        &self,
+        query: &'p QueryExec,
+        kind: &'p SubqueryKind,
+    ) -> Result<Cell, ProjectionError> {
         match kind {
             SubqueryKind::Exists => {
                 if query.query.group.is_some() || wants_order(&query.query) {
@@ -72,10 +79,15 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                 if rows.len() > 1 {
                     return Ok(Err(EvalError {
                         sqlstate: "21000",
-                        message: "more than one row returned by a subquery used as an expression".to_owned(),
+                        message: "more than one row returned by a subquery used as an expression"
+                            .to_owned(),
                     }));
                 }
-                Ok(rows.first().and_then(|row| row.first()).cloned().unwrap_or(Ok(Value::Null)))
+                Ok(rows
+                    .first()
+                    .and_then(|row| row.first())
+                    .cloned()
+                    .unwrap_or(Ok(Value::Null)))
             }
             SubqueryKind::Array => {
                 let mut elements = Vec::new();
@@ -111,7 +123,10 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     /// The rows of a nested query in its order.
-    pub(crate) fn query_rows(&self, query: &'p QueryExec) -> Result<Vec<Rc<[Cell]>>, ProjectionError> {
+    pub(crate) fn query_rows(
+        &self,
+        query: &'p QueryExec,
+    ) -> Result<Vec<Rc<[Cell]>>, ProjectionError> {
         let mut rows: Vec<Sorted> = Vec::new();
         match &query.query.group {
             None => {
@@ -124,7 +139,9 @@ impl<'s, 'p> Evaluator<'s, 'p> {
             Some(group) => self.groups(query, group, &mut rows)?,
         }
         if rows.len() > 1 {
-            rows.sort_by(|a, b| compare_cells(&a.sort, &b.sort, &query.query.order).then_with(|| a.tie.cmp(&b.tie)));
+            rows.sort_by(|a, b| {
+                compare_cells(&a.sort, &b.sort, &query.query.order).then_with(|| a.tie.cmp(&b.tie))
+            });
         }
         match &query.query.distinct {
             Distinct::No => {}
@@ -144,8 +161,16 @@ impl<'s, 'p> Evaluator<'s, 'p> {
             }
         }
         let offset = usize::try_from(query.query.offset).unwrap_or(usize::MAX);
-        let limit = query.query.limit.map_or(usize::MAX, |l| usize::try_from(l).unwrap_or(usize::MAX));
-        Ok(rows.into_iter().skip(offset).take(limit).map(|r| r.row).collect())
+        let limit = query
+            .query
+            .limit
+            .map_or(usize::MAX, |l| usize::try_from(l).unwrap_or(usize::MAX));
+        Ok(rows
+            .into_iter()
+            .skip(offset)
+            .take(limit)
+            .map(|r| r.row)
+            .collect())
     }
 
     fn sorted(&self, query: &'p QueryExec, tie: Vec<u8>) -> Result<Sorted, ProjectionError> {
@@ -154,14 +179,28 @@ impl<'s, 'p> Evaluator<'s, 'p> {
             Some(error) => Ok(Err(error.clone())),
             None => self.value(expr),
         };
-        let mut sort = query.query.order.iter().map(|o| cell(&o.expr)).collect::<Result<Vec<_>, _>>()?;
+        let mut sort = query
+            .query
+            .order
+            .iter()
+            .map(|o| cell(&o.expr))
+            .collect::<Result<Vec<_>, _>>()?;
         if let Distinct::On(exprs) = &query.query.distinct {
             for (expr, _) in exprs {
                 sort.push(cell(expr)?);
             }
         }
-        let row = query.query.select.iter().map(cell).collect::<Result<Vec<_>, _>>()?;
-        Ok(Sorted { sort, tie, row: row.into() })
+        let row = query
+            .query
+            .select
+            .iter()
+            .map(cell)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Sorted {
+            sort,
+            tie,
+            row: row.into(),
+        })
     }
 
     fn tie(&self, query: &QueryExec) -> Vec<u8> {
@@ -174,9 +213,21 @@ impl<'s, 'p> Evaluator<'s, 'p> {
         out
     }
 
-    fn groups(&self, query: &'p QueryExec, group: &'p Grouping, rows: &mut Vec<Sorted>) -> Result<(), ProjectionError> {
+    fn groups(
+        &self,
+        query: &'p QueryExec,
+        group: &'p Grouping,
+        rows: &mut Vec<Sorted>,
+    ) -> Result<(), ProjectionError> {
         let mut groups: BTreeMap<Vec<u8>, Group> = BTreeMap::new();
-        let fresh = |keys| Group { keys, calls: group.aggregates.iter().map(|_| Contributions::default()).collect() };
+        let fresh = |keys| Group {
+            keys,
+            calls: group
+                .aggregates
+                .iter()
+                .map(|_| Contributions::default())
+                .collect(),
+        };
         if group.keys.is_empty() {
             groups.insert(Vec::new(), fresh(Vec::new()));
         }
@@ -186,7 +237,9 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                 keys.push(this.value(key)?);
             }
             let tie = this.tie(query);
-            let entry = groups.entry(canonical(&keys, &group.key_types)).or_insert_with(|| fresh(keys));
+            let entry = groups
+                .entry(canonical(&keys, &group.key_types))
+                .or_insert_with(|| fresh(keys));
             for (call, into) in group.aggregates.iter().zip(&mut entry.calls) {
                 this.contribute(call, &tie, into)?;
             }
@@ -224,13 +277,22 @@ impl<'s, 'p> Evaluator<'s, 'p> {
         Ok(Some(failed))
     }
 
-    fn contribute(&self, call: &AggCall, tie: &[u8], into: &mut Contributions) -> Result<(), ProjectionError> {
+    fn contribute(
+        &self,
+        call: &AggCall,
+        tie: &[u8],
+        into: &mut Contributions,
+    ) -> Result<(), ProjectionError> {
         if let Some(error) = self.path_error() {
             into.error = Some(error);
             return Ok(());
         }
         match self.arguments(call)? {
-            Ok(Some((args, sort))) => into.rows.push(Contribution { args, sort, tie: tie.to_vec() }),
+            Ok(Some((args, sort))) => into.rows.push(Contribution {
+                args,
+                sort,
+                tie: tie.to_vec(),
+            }),
             Ok(None) => {}
             Err(error) => into.error = Some(error),
         }
@@ -238,7 +300,10 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     /// The argument and sort values of an aggregate under the current binding; `None` if its FILTER is not true.
-    #[allow(clippy::type_complexity, reason = "arguments and sort values, or nothing, or the query's error")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "arguments and sort values, or nothing, or the query's error"
+    )]
     pub(crate) fn arguments(
         &self,
         call: &AggCall,
@@ -277,7 +342,9 @@ fn aggregate(call: &AggCall, mut contributions: Contributions) -> Cell {
     if call.order.is_empty() {
         rows.sort_by(|a, b| a.tie.cmp(&b.tie));
     } else {
-        rows.sort_by(|a, b| compare_values(&a.sort, &b.sort, &call.order).then_with(|| a.tie.cmp(&b.tie)));
+        rows.sort_by(|a, b| {
+            compare_values(&a.sort, &b.sort, &call.order).then_with(|| a.tie.cmp(&b.tie))
+        });
     }
     if call.distinct {
         let key = |row: &Contribution| {
@@ -293,13 +360,19 @@ fn aggregate(call: &AggCall, mut contributions: Contributions) -> Cell {
             rows.sort_by_cached_key(key);
         }
     }
-    collect(&call.func, &call.arg_types, &mut rows.iter().map(|row| row.args.as_slice()))
+    collect(
+        &call.func,
+        &call.arg_types,
+        &mut rows.iter().map(|row| row.args.as_slice()),
+    )
 }
 
 /// `ARRAY(SELECT …)` of these elements; arrays as elements make one more dimension.
 fn array_of(elements: Vec<Value>) -> Cell {
     if !elements.iter().any(|e| matches!(e, Value::Array(_))) {
-        return Ok(Value::Array(std::sync::Arc::new(Array::one_dimensional(elements))));
+        return Ok(Value::Array(std::sync::Arc::new(Array::one_dimensional(
+            elements,
+        ))));
     }
     let mismatch = || EvalError {
         sqlstate: "2202E",
@@ -309,7 +382,9 @@ fn array_of(elements: Vec<Value>) -> Cell {
     let mut flat = Vec::new();
     let count = elements.len();
     for element in elements {
-        let Value::Array(array) = element else { return Err(mismatch()) };
+        let Value::Array(array) = element else {
+            return Err(mismatch());
+        };
         if inner.as_ref().is_some_and(|d| *d != array.dimensions) {
             return Err(mismatch());
         }
@@ -318,7 +393,10 @@ fn array_of(elements: Vec<Value>) -> Cell {
     }
     let mut dimensions = vec![(1, count)];
     dimensions.extend(inner.unwrap_or_default());
-    Ok(Value::Array(std::sync::Arc::new(Array { dimensions, elements: flat })))
+    Ok(Value::Array(std::sync::Arc::new(Array {
+        dimensions,
+        elements: flat,
+    })))
 }
 
 fn canonical(cells: &[Cell], types: &[Type]) -> Vec<u8> {
@@ -369,7 +447,11 @@ fn compare_one(a: &Value, b: &Value, key: &SortKey) -> Ordering {
         (false, true) => Ordering::Less,
         (false, false) => {
             let ordering = compare_typed(a, b, &key.ty);
-            if key.descending { ordering.reverse() } else { ordering }
+            if key.descending {
+                ordering.reverse()
+            } else {
+                ordering
+            }
         }
     }
 }

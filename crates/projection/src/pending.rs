@@ -15,7 +15,9 @@ use crate::ProjectionError;
 use crate::keyspace;
 
 /// Identifies a view in a sink (and its generation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct TargetId(pub u32);
 
@@ -51,7 +53,10 @@ pub fn mark(
     let at = place(target, key);
     let found = state.get(&at)?.map(decode).transpose()?;
     let entry = match found {
-        Some(entry) => Pending { last: entry.last.max(last), ..entry },
+        Some(entry) => Pending {
+            last: entry.last.max(last),
+            ..entry
+        },
         None => {
             state.put(&queue_place(target, first, key), &[])?;
             Pending { first, last, since }
@@ -73,9 +78,16 @@ pub enum Acknowledged {
 }
 
 /// The sink holds the key's value as of `computed_at`.
-pub fn acknowledge(state: &mut State, target: TargetId, key: &[u8], computed_at: Lsn) -> Result<Acknowledged, ProjectionError> {
+pub fn acknowledge(
+    state: &mut State,
+    target: TargetId,
+    key: &[u8],
+    computed_at: Lsn,
+) -> Result<Acknowledged, ProjectionError> {
     let at = place(target, key);
-    let Some(entry) = state.get(&at)?.map(decode).transpose()? else { return Ok(Acknowledged::NotPending) };
+    let Some(entry) = state.get(&at)?.map(decode).transpose()? else {
+        return Ok(Acknowledged::NotPending);
+    };
     if entry.last <= computed_at {
         state.delete(&at)?;
         state.delete(&queue_place(target, entry.first, key))?;
@@ -91,7 +103,11 @@ pub fn acknowledge(state: &mut State, target: TargetId, key: &[u8], computed_at:
 }
 
 /// The entry of a key, if it is pending.
-pub fn pending(read: &dyn Read, target: TargetId, key: &[u8]) -> Result<Option<Pending>, ProjectionError> {
+pub fn pending(
+    read: &dyn Read,
+    target: TargetId,
+    key: &[u8],
+) -> Result<Option<Pending>, ProjectionError> {
     read.get(&place(target, key))?.map(decode).transpose()
 }
 
@@ -117,12 +133,17 @@ pub fn queued(
 }
 
 /// Everything up to here is in the sink; with the oldest pending key's commit time, if there is one.
-pub fn watermark(read: &dyn Read, target: TargetId, published: Lsn) -> Result<(Lsn, Option<Timestamp>), ProjectionError> {
+pub fn watermark(
+    read: &dyn Read,
+    target: TargetId,
+    published: Lsn,
+) -> Result<(Lsn, Option<Timestamp>), ProjectionError> {
     match queued(read, target, None, 1)?.first() {
         None => Ok((published, None)),
         Some(oldest) => {
-            let entry = pending(read, target, &oldest.key)?
-                .ok_or_else(|| ProjectionError::Corrupt("the queue names a key that is not pending".to_owned()))?;
+            let entry = pending(read, target, &oldest.key)?.ok_or_else(|| {
+                ProjectionError::Corrupt("the queue names a key that is not pending".to_owned())
+            })?;
             Ok((Lsn(oldest.first.0.saturating_sub(1)), Some(entry.since)))
         }
     }
@@ -153,8 +174,14 @@ fn queue_place(target: TargetId, first: Lsn, key: &[u8]) -> Vec<u8> {
 
 fn decode_queued(place: &[u8]) -> Result<Queued, ProjectionError> {
     let damaged = || ProjectionError::Corrupt("a queue entry".to_owned());
-    let (first, key) = place.get(keyspace::PREFIX_LEN..).and_then(|b| b.split_first_chunk::<8>()).ok_or_else(damaged)?;
-    Ok(Queued { key: key.to_vec(), first: Lsn(u64::from_be_bytes(*first)) })
+    let (first, key) = place
+        .get(keyspace::PREFIX_LEN..)
+        .and_then(|b| b.split_first_chunk::<8>())
+        .ok_or_else(damaged)?;
+    Ok(Queued {
+        key: key.to_vec(),
+        first: Lsn(u64::from_be_bytes(*first)),
+    })
 }
 
 fn encode(entry: Pending) -> [u8; 24] {

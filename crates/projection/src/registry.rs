@@ -69,13 +69,15 @@ impl Registry {
     pub fn load(read: &dyn Read) -> Result<Registry, ProjectionError> {
         match read.get(&keyspace::meta(KEY))? {
             None => Ok(Registry::default()),
-            Some(bytes) => serde_json::from_slice(bytes).map_err(|e| ProjectionError::Corrupt(format!("the registry: {e}"))),
+            Some(bytes) => serde_json::from_slice(bytes)
+                .map_err(|e| ProjectionError::Corrupt(format!("the registry: {e}"))),
         }
     }
 
     /// Writes it.
     pub fn save(&self, state: &mut State) -> Result<(), ProjectionError> {
-        let bytes = serde_json::to_vec(self).map_err(|e| ProjectionError::Corrupt(format!("the registry: {e}")))?;
+        let bytes = serde_json::to_vec(self)
+            .map_err(|e| ProjectionError::Corrupt(format!("the registry: {e}")))?;
         state.put(&keyspace::meta(KEY), &bytes)?;
         Ok(())
     }

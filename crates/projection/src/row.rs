@@ -27,10 +27,20 @@ impl<'a> Row<'a> {
             return None;
         }
         let text = |range: std::ops::Range<usize>| {
-            self.0.get(range).map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default()
+            self.0
+                .get(range)
+                .map(|b| String::from_utf8_lossy(b).into_owned())
+                .unwrap_or_default()
         };
-        let message = self.0.get(6..).map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
-        Some(EvalError { sqlstate: known_sqlstate(&text(1..6)), message })
+        let message = self
+            .0
+            .get(6..)
+            .map(|b| String::from_utf8_lossy(b).into_owned())
+            .unwrap_or_default();
+        Some(EvalError {
+            sqlstate: known_sqlstate(&text(1..6)),
+            message,
+        })
     }
 
     fn bytes(self, column: usize) -> Option<&'a [u8]> {
@@ -51,10 +61,11 @@ impl<'a> Row<'a> {
     /// The value of a column.
     pub(crate) fn column(self, column: usize) -> Result<Value, ProjectionError> {
         match self.bytes(column) {
-            Some(bytes) if !bytes.is_empty() => {
-                decode_value(bytes).map_err(|e| ProjectionError::Corrupt(format!("column {column} of a row: {e}")))
-            }
-            _ => Err(ProjectionError::Corrupt(format!("column {column} of a row is not there"))),
+            Some(bytes) if !bytes.is_empty() => decode_value(bytes)
+                .map_err(|e| ProjectionError::Corrupt(format!("column {column} of a row: {e}"))),
+            _ => Err(ProjectionError::Corrupt(format!(
+                "column {column} of a row is not there"
+            ))),
         }
     }
 
@@ -95,7 +106,8 @@ impl RowWriter {
     }
 
     fn end(&mut self) {
-        self.ends.push(u32::try_from(self.payload.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.payload.len()).unwrap_or(u32::MAX));
     }
 
     /// The row's bytes; the writer is empty afterwards.
@@ -124,10 +136,13 @@ pub(crate) fn failed_row(error: &EvalError) -> Vec<u8> {
 
 fn known_sqlstate(text: &str) -> &'static str {
     const KNOWN: [&str; 17] = [
-        "22012", "22003", "22P02", "22007", "22008", "22011", "22001", "21000", "22023", "22004", "22021", "22025", "2201F",
-        "2201E", "22P05", "22030", "2202E",
+        "22012", "22003", "22P02", "22007", "22008", "22011", "22001", "21000", "22023", "22004",
+        "22021", "22025", "2201F", "2201E", "22P05", "22030", "2202E",
     ];
-    KNOWN.into_iter().find(|known| *known == text).unwrap_or("22000")
+    KNOWN
+        .into_iter()
+        .find(|known| *known == text)
+        .unwrap_or("22000")
 }
 
 #[cfg(test)]
@@ -149,7 +164,10 @@ mod tests {
         assert_eq!(row.column(3).unwrap(), Value::text("ä"));
         assert!(row.column(4).is_err());
         assert_eq!(row.failed(), None);
-        let error = EvalError { sqlstate: "22012", message: "division by zero".to_owned() };
+        let error = EvalError {
+            sqlstate: "22012",
+            message: "division by zero".to_owned(),
+        };
         assert_eq!(Row(&failed_row(&error)).failed(), Some(error));
     }
 }

@@ -77,9 +77,16 @@ fn live<T>(evaluated: &Evaluated<T>) -> Option<&T> {
 }
 
 /// A row that raises an error before it reaches its group or partition is a dead letter of the stage.
-fn note_dead<T>(state: &mut State, stage: u32, key: &[u8], is: &Evaluated<T>) -> Result<(), ProjectionError> {
+fn note_dead<T>(
+    state: &mut State,
+    stage: u32,
+    key: &[u8],
+    is: &Evaluated<T>,
+) -> Result<(), ProjectionError> {
     match is {
-        Evaluated::Failed(error) => dead::put(state, stage, key, &error.message, Timestamp::default()),
+        Evaluated::Failed(error) => {
+            dead::put(state, stage, key, &error.message, Timestamp::default())
+        }
         _ => dead::remove(state, stage, key).map(|_| ()),
     }
 }
@@ -96,15 +103,24 @@ fn touched_keys(
     let was = Evaluator::new(&stage.block, before);
     let is = Evaluator::new(&stage.block, state);
     for (i, occ) in stage.block.occs.iter().enumerate() {
-        let Some(relation) = occ.relation else { continue };
-        let Some(keys) = tables.get(&relation).or_else(|| internal.get(&relation)) else { continue };
+        let Some(relation) = occ.relation else {
+            continue;
+        };
+        let Some(keys) = tables.get(&relation).or_else(|| internal.get(&relation)) else {
+            continue;
+        };
         for key in keys {
             let at = keyspace::row(relation, key);
             let old = before.get(&at)?;
             let new = state.get(&at)?;
             if let (Some(old), Some(new)) = (old, new) {
-                let status_same = old.first() == new.first();
-                let same = old == new || status_same && occ.columns.iter().all(|c| Row(old).same(Row(new), usize::from(*c)));
+                let readable = Row(old).failed().is_none() && Row(new).failed().is_none();
+                let same = old == new
+                    || readable
+                        && occ
+                            .columns
+                            .iter()
+                            .all(|c| Row(old).same(Row(new), usize::from(*c)));
                 if same {
                     continue;
                 }
@@ -169,15 +185,20 @@ pub(crate) fn fill_stage(
                 piece_done(state)
             };
             let snapshot = state.snapshot()?;
-            each_row(&snapshot, stage, &|at| group.contribution(at), &mut |key, is| {
-                chunk.push((key, is));
-                total += 1;
-                if chunk.len() >= 8 * CHUNK {
-                    progress(total);
-                    flush(state, &mut chunk)?;
-                }
-                Ok(())
-            })?;
+            each_row(
+                &snapshot,
+                stage,
+                &|at| group.contribution(at),
+                &mut |key, is| {
+                    chunk.push((key, is));
+                    total += 1;
+                    if chunk.len() >= 8 * CHUNK {
+                        progress(total);
+                        flush(state, &mut chunk)?;
+                    }
+                    Ok(())
+                },
+            )?;
             flush(state, &mut chunk)?;
             let mut groups = Groups::default();
             group.ensure_global(state, &mut groups)?;
@@ -196,15 +217,20 @@ pub(crate) fn fill_stage(
                 piece_done(state)
             };
             let snapshot = state.snapshot()?;
-            each_row(&snapshot, stage, &|at| topn.candidate(at), &mut |key, is| {
-                chunk.push((key, is));
-                total += 1;
-                if chunk.len() >= 8 * CHUNK {
-                    progress(total);
-                    flush(state, &mut chunk)?;
-                }
-                Ok(())
-            })?;
+            each_row(
+                &snapshot,
+                stage,
+                &|at| topn.candidate(at),
+                &mut |key, is| {
+                    chunk.push((key, is));
+                    total += 1;
+                    if chunk.len() >= 8 * CHUNK {
+                        progress(total);
+                        flush(state, &mut chunk)?;
+                    }
+                    Ok(())
+                },
+            )?;
             flush(state, &mut chunk)?;
         }
     }
@@ -223,7 +249,14 @@ pub(crate) fn mark_stage(
     let mut total = 0;
     each_row(&snapshot, stage, &|_| Ok(Ok(())), &mut |key, _| {
         for target in targets {
-            pending::mark(state, *target, &key, Lsn(1), published.max(Lsn(1)), Timestamp::default())?;
+            pending::mark(
+                state,
+                *target,
+                &key,
+                Lsn(1),
+                published.max(Lsn(1)),
+                Timestamp::default(),
+            )?;
         }
         total += 1;
         if total % 8192 == 0 {

@@ -38,7 +38,12 @@ pub enum Incoming<'a> {
 
 impl TableExec {
     /// The columns that have to be stored if these are read.
-    pub(crate) fn closure(table: &Table, generated: &BTreeMap<usize, Expr>, key: &[usize], read: &BTreeSet<usize>) -> Vec<bool> {
+    pub(crate) fn closure(
+        table: &Table,
+        generated: &BTreeMap<usize, Expr>,
+        key: &[usize],
+        read: &BTreeSet<usize>,
+    ) -> Vec<bool> {
         let mut wanted = read.clone();
         wanted.extend(key);
         for (column, expr) in generated {
@@ -46,13 +51,19 @@ impl TableExec {
                 wanted.extend(expr.columns().iter().map(|c| usize::from(c.column)));
             }
         }
-        (0..table.columns.len()).map(|i| wanted.contains(&i)).collect()
+        (0..table.columns.len())
+            .map(|i| wanted.contains(&i))
+            .collect()
     }
 
     /// Names and types of all columns: what must not change unnoticed.
     #[must_use]
     pub fn layout(table: &Table) -> Vec<String> {
-        table.columns.iter().map(|c| format!("{} {} {:?} {}", c.attnum, c.name, c.ty, c.typmod)).collect()
+        table
+            .columns
+            .iter()
+            .map(|c| format!("{} {} {:?} {}", c.attnum, c.name, c.ty, c.typmod))
+            .collect()
     }
 
     /// Whether rows carry the leaf that they lie in.
@@ -74,13 +85,18 @@ impl TableExec {
         let mut values: Vec<Option<Value>> = vec![None; self.table.columns.len()];
         let keep_values = !self.generated.is_empty();
         if keep_values {
-            for i in (0..values.len()).filter(|i| self.stored[*i] && !self.generated.contains_key(i)) {
+            for i in
+                (0..values.len()).filter(|i| self.stored[*i] && !self.generated.contains_key(i))
+            {
                 values[i] = Some(self.value(i, incoming(i), old)?);
             }
             for (i, expr) in self.generated.iter().filter(|(i, _)| self.stored[**i]) {
-                let value = expr
-                    .eval(&Computing { values: &values })
-                    .map_err(|e| format!("generated column `{}` cannot be computed: {e}", self.table.columns[*i].name))?;
+                let value = expr.eval(&Computing { values: &values }).map_err(|e| {
+                    format!(
+                        "generated column `{}` cannot be computed: {e}",
+                        self.table.columns[*i].name
+                    )
+                })?;
                 values[*i] = Some(value);
             }
         }
@@ -95,7 +111,9 @@ impl TableExec {
                 Some(value) => value,
                 None => {
                     let kept = match incoming(i) {
-                        Incoming::Unchanged if at_key.is_none() => old.and_then(|row| row.raw(i)).filter(|raw| !raw.is_empty()),
+                        Incoming::Unchanged if at_key.is_none() => {
+                            old.and_then(|row| row.raw(i)).filter(|raw| !raw.is_empty())
+                        }
                         _ => None,
                     };
                     if let Some(raw) = kept {
@@ -115,24 +133,39 @@ impl TableExec {
         }
         let mut key = Vec::new();
         for (value, column) in key_values.iter().zip(&self.key) {
-            let Some(value) = value else { return Err("a key column has no value".to_owned()) };
+            let Some(value) = value else {
+                return Err("a key column has no value".to_owned());
+            };
             encode_key(&mut key, value, &self.table.columns[*column].ty);
         }
         Ok((key, writer.finish()))
     }
 
-    fn value(&self, column: usize, incoming: Incoming<'_>, old: Option<Row<'_>>) -> Result<Value, String> {
+    fn value(
+        &self,
+        column: usize,
+        incoming: Incoming<'_>,
+        old: Option<Row<'_>>,
+    ) -> Result<Value, String> {
         let definition = &self.table.columns[column];
         match incoming {
             Incoming::Null => Ok(Value::Null),
             Incoming::Text(bytes) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", definition.name))?;
-                parse_value(&definition.ty, text).map_err(|e| format!("column `{}`: {e}", definition.name))
+                let text = std::str::from_utf8(bytes)
+                    .map_err(|_| format!("column `{}` is not UTF-8", definition.name))?;
+                parse_value(&definition.ty, text)
+                    .map_err(|e| format!("column `{}`: {e}", definition.name))
             }
             Incoming::Unchanged => {
-                let raw = old.and_then(|row| row.raw(column)).filter(|raw| !raw.is_empty()).ok_or_else(|| {
-                    format!("column `{}` came without its value, and the old row is not in state", definition.name)
-                })?;
+                let raw = old
+                    .and_then(|row| row.raw(column))
+                    .filter(|raw| !raw.is_empty())
+                    .ok_or_else(|| {
+                        format!(
+                            "column `{}` came without its value, and the old row is not in state",
+                            definition.name
+                        )
+                    })?;
                 readside_pgtype::decode_value(raw).map_err(|e| e.to_string())
             }
             Incoming::Missing => Err(format!("column `{}` was not sent", definition.name)),
@@ -140,18 +173,28 @@ impl TableExec {
     }
 
     /// The key of an old row as the stream names it.
-    pub(crate) fn old_key<'v>(&self, incoming: &dyn Fn(usize) -> Incoming<'v>) -> Result<Vec<u8>, String> {
+    pub(crate) fn old_key<'v>(
+        &self,
+        incoming: &dyn Fn(usize) -> Incoming<'v>,
+    ) -> Result<Vec<u8>, String> {
         let mut key = Vec::new();
         for column in &self.key {
             let definition = &self.table.columns[*column];
             match incoming(*column) {
                 Incoming::Text(bytes) => {
-                    let text = std::str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", definition.name))?;
-                    let value = parse_value(&definition.ty, text).map_err(|e| format!("column `{}`: {e}", definition.name))?;
+                    let text = std::str::from_utf8(bytes)
+                        .map_err(|_| format!("column `{}` is not UTF-8", definition.name))?;
+                    let value = parse_value(&definition.ty, text)
+                        .map_err(|e| format!("column `{}`: {e}", definition.name))?;
                     encode_key(&mut key, &value, &definition.ty);
                 }
                 Incoming::Null => encode_key(&mut key, &Value::Null, &definition.ty),
-                _ => return Err(format!("the old row came without key column `{}`", definition.name)),
+                _ => {
+                    return Err(format!(
+                        "the old row came without key column `{}`",
+                        definition.name
+                    ));
+                }
             }
         }
         Ok(key)
@@ -173,7 +216,12 @@ struct Computing<'a> {
 
 impl Context for Computing<'_> {
     fn column(&self, column: ColumnRef) -> Result<Value, EvalError> {
-        Ok(self.values.get(usize::from(column.column)).cloned().flatten().unwrap_or(Value::Null))
+        Ok(self
+            .values
+            .get(usize::from(column.column))
+            .cloned()
+            .flatten()
+            .unwrap_or(Value::Null))
     }
 
     fn present(&self, _: OccId) -> bool {
@@ -191,7 +239,10 @@ pub(crate) struct RowContext<'a>(pub(crate) Row<'a>);
 impl Context for RowContext<'_> {
     fn column(&self, column: ColumnRef) -> Result<Value, EvalError> {
         self.0.column(usize::from(column.column)).map_err(|error| {
-            self.0.failed().unwrap_or_else(|| EvalError { sqlstate: "XX000", message: error.to_string() })
+            self.0.failed().unwrap_or_else(|| EvalError {
+                sqlstate: "XX000",
+                message: error.to_string(),
+            })
         })
     }
 

@@ -54,7 +54,10 @@ impl TopNExec {
     }
 
     /// The candidate of the current binding; an error if it belongs to no partition or place.
-    pub(crate) fn candidate(&self, at: &Evaluator<'_, '_>) -> Result<Result<Candidate, EvalError>, ProjectionError> {
+    pub(crate) fn candidate(
+        &self,
+        at: &Evaluator<'_, '_>,
+    ) -> Result<Result<Candidate, EvalError>, ProjectionError> {
         let mut values = Vec::new();
         let mut partition = Vec::new();
         for (expr, ty) in self.partition.iter().zip(&self.partition_types) {
@@ -69,7 +72,9 @@ impl TopNExec {
         let mut sort = Vec::new();
         for key in &self.order {
             match at.value(&key.expr)? {
-                Ok(value) => encode_sort(&mut sort, &value, &key.ty, key.descending, key.nulls_first),
+                Ok(value) => {
+                    encode_sort(&mut sort, &value, &key.ty, key.descending, key.nulls_first)
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -81,7 +86,11 @@ impl TopNExec {
             }
         }
         let row = failed.map_or_else(|| row_of(&values), |error| failed_row(&error));
-        Ok(Ok(Candidate { partition, sort, row }))
+        Ok(Ok(Candidate {
+            partition,
+            sort,
+            row,
+        }))
     }
 
     /// Replaces a block key's candidate.

@@ -20,9 +20,15 @@ impl<'s, 'p> Evaluator<'s, 'p> {
         row_key: &[u8],
         add: &mut dyn FnMut(Vec<u8>) -> Result<(), ProjectionError>,
     ) -> Result<(), ProjectionError> {
-        let Some(exec) = self.block.occs.get(usize::from(occ.0)) else { return Ok(()) };
-        let (Some(relation), Some(lift)) = (exec.relation, exec.lift.as_ref()) else { return Ok(()) };
-        let Some(slot) = self.row_of(relation, Rc::from(row_key))? else { return Ok(()) };
+        let Some(exec) = self.block.occs.get(usize::from(occ.0)) else {
+            return Ok(());
+        };
+        let (Some(relation), Some(lift)) = (exec.relation, exec.lift.as_ref()) else {
+            return Ok(());
+        };
+        let Some(slot) = self.row_of(relation, Rc::from(row_key))? else {
+            return Ok(());
+        };
         self.bind(occ, slot);
         let contributes = self.may_hold(&lift.residual)?;
         if contributes {

@@ -81,10 +81,17 @@ impl ViewExec {
             let types: Vec<Type> = stage.columns.iter().map(|c| c.ty.clone()).collect();
             let head = match &stage.head {
                 Head::Sink => HeadExec::Sink,
-                Head::Group { keys, aggregates } => {
-                    HeadExec::Group(GroupExec::new(*id, keys, types.into_iter().take(keys.len()).collect(), aggregates))
-                }
-                Head::TopN { partition, order, limit } => HeadExec::TopN(TopNExec::new(
+                Head::Group { keys, aggregates } => HeadExec::Group(GroupExec::new(
+                    *id,
+                    keys,
+                    types.into_iter().take(keys.len()).collect(),
+                    aggregates,
+                )),
+                Head::TopN {
+                    partition,
+                    order,
+                    limit,
+                } => HeadExec::TopN(TopNExec::new(
                     *id,
                     partition,
                     types.into_iter().take(partition.len()).collect(),
@@ -93,18 +100,31 @@ impl ViewExec {
                     *limit,
                 )),
             };
-            stages.push(StageExec { id: *id, block, head });
+            stages.push(StageExec {
+                id: *id,
+                block,
+                head,
+            });
         }
         let Some(last) = plan.stages.last() else {
-            return Err(ProjectionError::Plan { view: plan.view.clone(), reason: "it has no stages".to_owned() });
+            return Err(ProjectionError::Plan {
+                view: plan.view.clone(),
+                reason: "it has no stages".to_owned(),
+            });
         };
         let mut key_columns = Vec::new();
         for occ in &last.block.key {
             let (relation, count) = match &last.block.occurrences[usize::from(occ.0)].relation {
-                Relation::Table(oid) => (RelationId::Table(*oid), relations.column_count(RelationId::Table(*oid))),
-                Relation::Stage(stage) => {
-                    (relations.stage(*stage), plan.stages.get(usize::from(stage.0)).map_or(0, |s| s.columns.len()))
-                }
+                Relation::Table(oid) => (
+                    RelationId::Table(*oid),
+                    relations.column_count(RelationId::Table(*oid)),
+                ),
+                Relation::Stage(stage) => (
+                    relations.stage(*stage),
+                    plan.stages
+                        .get(usize::from(stage.0))
+                        .map_or(0, |s| s.columns.len()),
+                ),
                 Relation::Query(_) | Relation::Grouping => {
                     return Err(ProjectionError::Plan {
                         view: plan.view.clone(),
@@ -117,13 +137,21 @@ impl ViewExec {
         let mut json_order: Vec<usize> = (0..plan.columns.len()).collect();
         json_order.sort_by(|a, b| {
             let (a, b) = (&plan.columns[*a].name, &plan.columns[*b].name);
-            a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
+            a.len()
+                .cmp(&b.len())
+                .then_with(|| a.as_bytes().cmp(b.as_bytes()))
         });
         let mut seen = BTreeSet::new();
         json_order.reverse();
         json_order.retain(|i| seen.insert(plan.columns[*i].name.clone()));
         json_order.reverse();
-        Ok(ViewExec { plan, stages, targets, json_order, key_columns })
+        Ok(ViewExec {
+            plan,
+            stages,
+            targets,
+            json_order,
+            key_columns,
+        })
     }
 
     /// Occurrences from which no look-up leads to the view's keys: a change there touches every row. By stage and alias.
@@ -150,13 +178,21 @@ impl ViewExec {
     }
 
     /// The row of a block key.
-    pub fn render(&self, read: &dyn Read, key: &[u8], form: DocumentForm) -> Result<Rendered, ProjectionError> {
+    pub fn render(
+        &self,
+        read: &dyn Read,
+        key: &[u8],
+        form: DocumentForm,
+    ) -> Result<Rendered, ProjectionError> {
         if crate::written::orphan(key).is_some() {
             return Ok(Rendered::Absent);
         }
         let parts = decode_block_key(key)?;
         let evaluator = self.evaluator(read)?;
-        let select = &self.plan.stages[self.plan.stages.len() - 1].block.query.select;
+        let select = &self.plan.stages[self.plan.stages.len() - 1]
+            .block
+            .query
+            .select;
         let found = evaluator.by_key(&parts, &mut |at| {
             let mut values = Vec::with_capacity(select.len());
             for expr in select {
@@ -170,7 +206,12 @@ impl ViewExec {
         Ok(match found.map_err(|e| e.in_view(&self.plan.view))? {
             Evaluated::Absent => Rendered::Absent,
             Evaluated::Failed(error) | Evaluated::Row(Err(error)) => Rendered::Failed(error),
-            Evaluated::Row(Ok(values)) => match (form, values.iter().try_for_each(readside_pgtype::jsonb::check_jsonb)) {
+            Evaluated::Row(Ok(values)) => match (
+                form,
+                values
+                    .iter()
+                    .try_for_each(readside_pgtype::jsonb::check_jsonb),
+            ) {
                 (DocumentForm::Json, Err(error)) => Rendered::Failed(error.into()),
                 _ => Rendered::Row(self.body(&values, form)),
             },
@@ -186,7 +227,10 @@ impl ViewExec {
                     if n > 0 {
                         out.push_str(", ");
                     }
-                    readside_pgtype::jsonb::write_json_string(&mut out, &self.plan.columns[*i].name);
+                    readside_pgtype::jsonb::write_json_string(
+                        &mut out,
+                        &self.plan.columns[*i].name,
+                    );
                     out.push_str(": ");
                     write_jsonb(&mut out, &values[*i], &self.plan.columns[*i].ty);
                 }
@@ -224,8 +268,9 @@ impl ViewExec {
                     let mut values: Vec<Result<Value, EvalError>> = vec![Ok(Value::Null); *count];
                     let mut rest: &[u8] = bytes;
                     for (column, ty) in columns {
-                        let (value, length) = decode_key(rest, ty)
-                            .ok_or_else(|| ProjectionError::Corrupt(format!("a key of view `{}`", self.plan.view)))?;
+                        let (value, length) = decode_key(rest, ty).ok_or_else(|| {
+                            ProjectionError::Corrupt(format!("a key of view `{}`", self.plan.view))
+                        })?;
                         rest = &rest[length..];
                         if let Some(place) = values.get_mut(usize::from(*column)) {
                             *place = Ok(value);
@@ -238,7 +283,10 @@ impl ViewExec {
         let mut texts = Vec::new();
         let mut columns = Vec::new();
         for piece in &self.plan.key.pieces {
-            if piece.nullable_side.is_some_and(|occ| matches!(evaluator.slot(occ), Slot::Absent)) {
+            if piece
+                .nullable_side
+                .is_some_and(|occ| matches!(evaluator.slot(occ), Slot::Absent))
+            {
                 texts.push(TextPart::Absent);
                 columns.push(None);
                 continue;
@@ -261,7 +309,10 @@ impl ViewExec {
                 }
             }
         }
-        Ok(RenderedKey { text: encode_key_text(&texts).into(), parts: columns })
+        Ok(RenderedKey {
+            text: encode_key_text(&texts).into(),
+            parts: columns,
+        })
     }
 }
 
@@ -278,9 +329,12 @@ impl Relations for Known<'_> {
     fn key_columns(&self, relation: RelationId) -> Vec<(u16, Type)> {
         match relation {
             RelationId::Table(oid) => (self.table_keys)(oid),
-            RelationId::Stage(id) => {
-                self.stages.iter().find(|s| s.0 == id).map(|s| s.1.clone()).unwrap_or_default()
-            }
+            RelationId::Stage(id) => self
+                .stages
+                .iter()
+                .find(|s| s.0 == id)
+                .map(|s| s.1.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -300,7 +354,11 @@ impl Relations for Known<'_> {
     }
 
     fn stage(&self, stage: StageId) -> RelationId {
-        RelationId::Stage(self.stages.get(usize::from(stage.0)).map_or(u32::MAX, |s| s.0))
+        RelationId::Stage(
+            self.stages
+                .get(usize::from(stage.0))
+                .map_or(u32::MAX, |s| s.0),
+        )
     }
 }
 
@@ -318,7 +376,11 @@ pub(crate) fn stage_key(stage: &readside_plan::Stage) -> (Vec<(u16, Type)>, bool
     match &stage.head {
         Head::Sink => (Vec::new(), false),
         Head::Group { keys, .. } => (columns(keys.len()), keys.is_empty()),
-        Head::TopN { partition, limit: 1, .. } => (columns(partition.len()), partition.is_empty()),
+        Head::TopN {
+            partition,
+            limit: 1,
+            ..
+        } => (columns(partition.len()), partition.is_empty()),
         // Several rows of one partition: the row key holds more than columns.
         Head::TopN { .. } => (Vec::new(), false),
     }

@@ -26,7 +26,8 @@ type Parts = Vec<Option<Arc<str>>>;
 pub fn note(state: &mut State, target: TargetId, key: &RenderedKey) -> Result<(), ProjectionError> {
     let at = place(target, &key.text);
     if !state.contains(&at)? {
-        let parts = serde_json::to_vec(&key.parts).map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
+        let parts =
+            serde_json::to_vec(&key.parts).map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
         state.put(&at, &parts)?;
     }
     Ok(())
@@ -60,13 +61,20 @@ pub fn list(
     for entry in read.scan(&prefix, from.as_deref())?.take(limit) {
         let (key, parts) = entry?;
         let text = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| damaged())?;
-        out.push(RenderedKey { text: text.into(), parts: serde_json::from_slice(parts).map_err(|_| damaged())? });
+        out.push(RenderedKey {
+            text: text.into(),
+            parts: serde_json::from_slice(parts).map_err(|_| damaged())?,
+        });
     }
     Ok(out)
 }
 
 /// Marks for deletion what the sink holds and the view, all of whose keys are pending, does not have.
-pub(crate) fn mark_orphans(state: &mut State, view: &ViewExec, target: TargetId) -> Result<u64, ProjectionError> {
+pub(crate) fn mark_orphans(
+    state: &mut State,
+    view: &ViewExec,
+    target: TargetId,
+) -> Result<u64, ProjectionError> {
     let prefix = keyspace::prefix(keyspace::WRITTEN, target.0);
     if state.first(&prefix)?.is_none() {
         return Ok(0);
@@ -90,7 +98,14 @@ pub(crate) fn mark_orphans(state: &mut State, view: &ViewExec, target: TargetId)
     loop {
         let keys = list(&snapshot, target, after.as_deref(), 1024)?;
         for key in keys.iter().filter(|key| !wanted.contains(&key.text)) {
-            pending::mark(state, target, &orphan_key(key)?, Lsn(1), published, Timestamp::default())?;
+            pending::mark(
+                state,
+                target,
+                &orphan_key(key)?,
+                Lsn(1),
+                published,
+                Timestamp::default(),
+            )?;
             marked += 1;
         }
         match keys.into_iter().last() {
@@ -104,7 +119,8 @@ pub(crate) fn mark_orphans(state: &mut State, view: &ViewExec, target: TargetId)
 /// The pending key of an orphan.
 fn orphan_key(key: &RenderedKey) -> Result<Vec<u8>, ProjectionError> {
     let mut out = vec![ORPHAN];
-    serde_json::to_writer(&mut out, &(&key.text, &key.parts)).map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
+    serde_json::to_writer(&mut out, &(&key.text, &key.parts))
+        .map_err(|e| ProjectionError::Corrupt(e.to_string()))?;
     Ok(out)
 }
 
