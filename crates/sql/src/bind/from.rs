@@ -22,7 +22,7 @@ type Item = (FromItem, Names);
 
 impl Binder<'_> {
     /// The whole FROM clause.
-    pub(super) fn from_clause(
+    pub(super) fn bind_from(
         &mut self,
         from: &[TableWithJoins],
         outer: &Scope<'_>,

@@ -75,7 +75,7 @@ impl Binder<'_> {
                 if let SubqueryKind::In { equals, .. } = &mut subquery.kind {
                     **equals = rewrite(equals, &mut replace);
                 }
-                replaced.push(Replaced::Subquery(id, subquery));
+                replaced.push(Replaced::Subquery(id, Box::new(subquery)));
             }
         }
         if let Some((column, in_subquery)) = ungrouped {
@@ -83,7 +83,7 @@ impl Binder<'_> {
         }
         for one in replaced {
             match one {
-                Replaced::Subquery(id, subquery) => self.arena.put_subquery(id, subquery),
+                Replaced::Subquery(id, subquery) => self.arena.put_subquery(id, *subquery),
                 Replaced::Derived(occ, query) => {
                     self.arena.occ_mut(occ).relation = Relation::Query(query);
                 }
@@ -132,7 +132,7 @@ impl Binder<'_> {
             self.arena.put_subquery(id, subquery);
             for one in replaced {
                 match one {
-                    Replaced::Subquery(id, subquery) => self.arena.put_subquery(id, subquery),
+                    Replaced::Subquery(id, subquery) => self.arena.put_subquery(id, *subquery),
                     Replaced::Derived(occ, query) => {
                         self.arena.occ_mut(occ).relation = Relation::Query(query);
                     }
@@ -194,7 +194,7 @@ impl Binder<'_> {
 }
 
 enum Replaced {
-    Subquery(readside_expr::SubqueryId, readside_plan::Subquery),
+    Subquery(readside_expr::SubqueryId, Box<readside_plan::Subquery>),
     Derived(OccId, Box<Query>),
 }
 
@@ -220,7 +220,7 @@ fn rewrite_deep(
             if let SubqueryKind::In { equals, .. } = &mut subquery.kind {
                 **equals = rewrite(equals, f);
             }
-            out.push(Replaced::Subquery(id, subquery));
+            out.push(Replaced::Subquery(id, Box::new(subquery)));
         }
     }
     out

@@ -104,7 +104,7 @@ impl Binder<'_> {
         }
         let grouping = self.arena.add_occ(Relation::Grouping, "group", at)?;
         let level = Level::new(grouping);
-        let (from, names) = self.from_clause(&select.from, outer, &level)?;
+        let (from, names) = self.bind_from(&select.from, outer, &level)?;
         let scope = Scope {
             parent: Some(outer),
             ctes: &[],
@@ -140,10 +140,10 @@ impl Binder<'_> {
             Checked::Ok(())
         })?;
         self.limit(query, &mut bound)?;
-        if bound.limit.is_some() || bound.offset > 0 || matches!(bound.distinct, Distinct::On(_)) {
-            if let Some(problem) = order_problem.take() {
-                return Err(problem);
-            }
+        let order_matters =
+            bound.limit.is_some() || bound.offset > 0 || matches!(bound.distinct, Distinct::On(_));
+        if order_matters && let Some(problem) = order_problem.take() {
+            return Err(problem);
         }
         let grouped = !keys.is_empty()
             || select.having.is_some()
