@@ -416,7 +416,7 @@ async fn a_session_reads_its_own_writes_after_waiting_for_its_lsn() {
             .await
             .unwrap();
         assert!(value.contains(&format!("round {round}")), "{value}");
-        let body = format!(r#"{{"query":{{"term":{{"_id":"1"}}}}}}"#);
+        let body = r#"{"query":{"term":{"_id":"1"}}}"#.to_owned();
         let path = format!("/{}orders/_search", scene.search.prefix());
         let (_, found) = scene
             .search
