@@ -5,12 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use readside_expr::as_equality;
+use readside_expr::{SubqueryId, as_equality};
 use readside_pgtype::Type;
 use readside_plan::{ColumnRef, Distinct, Expr, OccId, Query, Relation, Stage, SubqueryKind};
 
 use crate::level::{Level, Link, Scopes, head_exprs, query_exprs};
 use crate::{ProjectionError, RelationId};
+
+/// Expressions with the type by whose equality they are compared.
+pub(crate) type Parts = Vec<(Expr, Type)>;
+
+/// Columns of a relation with their types.
+pub(crate) type KeyColumns = Vec<(u16, Type)>;
 
 /// An index over a relation: expressions over its columns (as occurrence 0) with the type whose equality they are compared by.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +33,8 @@ pub(crate) trait Relations {
     fn key_columns(&self, relation: RelationId) -> Vec<(u16, Type)>;
     /// How many columns a base table has.
     fn column_count(&self, relation: RelationId) -> usize;
+    /// Whether a column is never NULL.
+    fn is_not_null(&self, relation: RelationId, column: u16) -> bool;
     /// Whether it never has more than one row.
     fn single_row(&self, relation: RelationId) -> bool;
     /// The id of an index, made if it does not exist yet.
@@ -125,6 +133,56 @@ pub(crate) struct BlockExec {
     pub(crate) subqueries: Vec<(QueryExec, SubqueryKind)>,
     pub(crate) nested: BTreeMap<OccId, QueryExec>,
     pub(crate) key: Vec<OccId>,
+}
+
+/// What a lift may walk along.
+///
+/// A null-supplying side is known by its first occurrence. Its conjuncts hold only if it is there: that is known of the sides that
+/// the changed row stands in, of the one whose keys are looked for, and of every side of which an occurrence was found by something
+/// that holds. Another one may have no row, so no way leads through it.
+#[derive(Debug, Clone, Default)]
+struct Pool {
+    /// Conjuncts, and the sides that must be there for them to hold.
+    conjuncts: Vec<(Expr, Vec<OccId>)>,
+    /// Each occurrence with the sides that it stands in.
+    sides: BTreeMap<OccId, Vec<OccId>>,
+    /// The sides that are there.
+    there: BTreeSet<OccId>,
+}
+
+impl Pool {
+    fn add(&mut self, level: &Level, sides: &[OccId], inner: Option<(OccId, &Query)>) {
+        for occ in &level.occs {
+            self.sides.insert(*occ, sides.to_vec());
+        }
+        for conjunct in &level.conjuncts {
+            let conjunct = match inner {
+                Some((derived, query)) => through(conjunct, derived, query),
+                None => conjunct.clone(),
+            };
+            self.conjuncts.push((conjunct, sides.to_vec()));
+        }
+        for child in &level.children {
+            let mut sides = sides.to_vec();
+            sides.extend(child.occs.first());
+            self.add(child, &sides, inner);
+        }
+    }
+
+    /// The conjuncts that hold, given what has been found.
+    fn usable(&self, reached: &BTreeSet<OccId>) -> Vec<&Expr> {
+        let there = |side: &OccId| {
+            self.there.contains(side)
+                || reached
+                    .iter()
+                    .any(|o| self.sides.get(o).is_some_and(|s| s.contains(side)))
+        };
+        self.conjuncts
+            .iter()
+            .filter(|(_, sides)| sides.iter().all(there))
+            .map(|(conjunct, _)| conjunct)
+            .collect()
+    }
 }
 
 struct Planner<'p, 'r> {
@@ -444,7 +502,7 @@ impl Planner<'_, '_> {
 
     /// The lift from one occurrence.
     fn lift(&mut self, occ: OccId) -> Lift {
-        let (pool, candidates) = self.lift_pool(occ);
+        let pool = self.lift_pool(occ);
         let mut bound = BTreeSet::from([occ]);
         let root = self.scopes.list[0].level.clone();
         let key: BTreeSet<OccId> = self.stage.block.key.iter().copied().collect();
@@ -455,10 +513,10 @@ impl Planner<'_, '_> {
             .copied()
             .collect();
         let mut global = false;
-        let steps = self.walk(&mut bound, &always, &pool, &candidates, &mut global);
+        let steps = self.walk(&mut bound, &always, &pool, &mut global);
         let mut variants = Vec::new();
         for child in &root.children {
-            variants.extend(self.variant(child, &bound, &key, &pool, &candidates, &mut global));
+            variants.extend(self.variant(child, &bound, &key, &pool, &mut global));
         }
         Lift {
             residual: self.residual(occ),
@@ -473,8 +531,7 @@ impl Planner<'_, '_> {
         level: &Level,
         bound: &BTreeSet<OccId>,
         key: &BTreeSet<OccId>,
-        pool: &[Expr],
-        candidates: &BTreeSet<OccId>,
+        pool: &Pool,
         global: &mut bool,
     ) -> Option<Variant> {
         let key_occs: Vec<OccId> = level
@@ -492,14 +549,12 @@ impl Planner<'_, '_> {
             .copied()
             .collect();
         let mut bound = bound.clone();
-        let mut pool = pool.to_vec();
-        pool.extend(level.conjuncts.iter().cloned());
-        let mut candidates = candidates.clone();
-        candidates.extend(level.occs.iter().copied());
-        let steps = self.walk(&mut bound, &own, &pool, &candidates, global);
+        let mut pool = pool.clone();
+        pool.there.extend(level.occs.first());
+        let steps = self.walk(&mut bound, &own, &pool, global);
         let mut children = Vec::new();
         for child in &level.children {
-            children.extend(self.variant(child, &bound, key, &pool, &candidates, global));
+            children.extend(self.variant(child, &bound, key, &pool, global));
         }
         Some(Variant {
             key_occs,
@@ -513,8 +568,7 @@ impl Planner<'_, '_> {
         &mut self,
         bound: &mut BTreeSet<OccId>,
         targets: &[OccId],
-        pool: &[Expr],
-        candidates: &BTreeSet<OccId>,
+        pool: &Pool,
         global: &mut bool,
     ) -> Steps {
         let mut steps: Vec<(OccId, Access, BTreeSet<OccId>)> = Vec::new();
@@ -522,17 +576,18 @@ impl Planner<'_, '_> {
         let missing =
             |reached: &BTreeSet<OccId>| targets.iter().find(|t| !reached.contains(t)).copied();
         while let Some(target) = missing(&reached) {
+            let usable = pool.usable(&reached);
             let mut best: Option<(u8, OccId, Access)> = None;
-            for occ in candidates {
+            for occ in pool.sides.keys() {
                 let Some(relation) = self.relation(*occ).filter(|_| !reached.contains(occ)) else {
                     continue;
                 };
                 let mut equalities = Vec::new();
-                for conjunct in pool {
+                for conjunct in &usable {
                     if let Some((own, other, ty)) =
                         equality_on(conjunct, *occ, &reached, &|e| self.scopes.needs(e))
                     {
-                        equalities.push((conjunct.clone(), own, other, ty));
+                        equalities.push(((*conjunct).clone(), own, other, ty));
                     }
                 }
                 if equalities.is_empty() {
@@ -583,31 +638,18 @@ impl Planner<'_, '_> {
         out
     }
 
-    /// The conjuncts and occurrences that a lift may walk along: those that must hold and be there for the row to contribute to
-    /// anything. In the occurrence's own query these are the levels from the outermost down to its own; in a query around it, down to
-    /// that of the derived table that it came out of, or the outermost one only. Another null-supplying side may have no row, so no
-    /// way leads through it.
-    fn lift_pool(&self, occ: OccId) -> (Vec<Expr>, BTreeSet<OccId>) {
-        let mut pool: Vec<Expr> = Vec::new();
-        let mut candidates = BTreeSet::new();
+    /// The conjuncts and occurrences of the occurrence's own query and of the queries around it.
+    fn lift_pool(&self, occ: OccId) -> Pool {
+        let mut pool = Pool::default();
         let mut at = self.scopes.of_occ.get(&occ).copied();
         let mut entry = Some(occ);
         // What stands for the columns of the query that we came out of.
         let mut inner: Option<(OccId, &Query)> = None;
         while let Some(index) = at {
             let scope = &self.scopes.list[index];
-            let mut levels = Vec::new();
-            if !entry.is_some_and(|entry| levels_down_to(&scope.level, entry, &mut levels)) {
-                levels = vec![&scope.level];
-            }
-            for level in levels {
-                candidates.extend(level.occs.iter().copied());
-                for conjunct in &level.conjuncts {
-                    pool.push(match inner {
-                        Some((derived, query)) => through(conjunct, derived, query),
-                        None => conjunct.clone(),
-                    });
-                }
+            pool.add(&scope.level, &[], inner);
+            if let Some(sides) = entry.and_then(|entry| pool.sides.get(&entry)) {
+                pool.there.extend(sides.clone());
             }
             (inner, entry) = match scope.link {
                 Link::Derived(derived) => (Some((derived, scope.query)), Some(derived)),
@@ -616,14 +658,42 @@ impl Planner<'_, '_> {
                     if let SubqueryKind::In { equals, output } =
                         &self.stage.block.subqueries[usize::from(id.0)].kind
                     {
-                        pool.push(through(equals, *output, scope.query));
+                        let equals = through(equals, *output, scope.query);
+                        if self.null_is_false(id, scope.parent) || self.is_never_null(&equals) {
+                            pool.conjuncts.push((equals, Vec::new()));
+                        }
                     }
                     (None, None)
                 }
             };
             at = scope.parent;
         }
-        (pool, candidates)
+        pool
+    }
+
+    /// Whether an IN is a conjunct by itself, where NULL is as good as false: then only a match matters.
+    fn null_is_false(&self, id: SubqueryId, parent: Option<usize>) -> bool {
+        let whole = |conjunct: &&Expr| matches!(conjunct, Expr::Subquery(whole) if *whole == id);
+        parent.is_some_and(|parent| {
+            let scope = &self.scopes.list[parent];
+            scope.level.all_conjuncts().iter().any(whole)
+                || scope.query.having.iter().any(|c| whole(&c))
+        })
+    }
+
+    /// Whether an equality compares columns that are never NULL.
+    fn is_never_null(&self, equality: &Expr) -> bool {
+        let never = |side: &Expr| match side {
+            Expr::Column(c) => self.scopes.of_occ.get(&c.occ).is_some_and(|scope| {
+                let is_there = self.scopes.list[*scope].level.occs.contains(&c.occ);
+                is_there
+                    && self
+                        .relation(c.occ)
+                        .is_some_and(|r| self.relations.is_not_null(r, c.column))
+            }),
+            _ => false,
+        };
+        as_equality(equality).is_some_and(|(left, right, _)| never(left) && never(right))
     }
 
     /// Conjuncts of the occurrence's own level that read nothing but the occurrence.
@@ -656,21 +726,6 @@ impl Planner<'_, '_> {
 }
 
 const SCAN: u8 = 9;
-
-/// The levels from this one down to the one that holds the occurrence, if it is below.
-fn levels_down_to<'l>(level: &'l Level, occ: OccId, out: &mut Vec<&'l Level>) -> bool {
-    out.push(level);
-    if level.occs.contains(&occ)
-        || level
-            .children
-            .iter()
-            .any(|child| levels_down_to(child, occ, out))
-    {
-        return true;
-    }
-    out.pop();
-    false
-}
 
 /// A conjunct as an equality of something of `occ` alone with something that is bound.
 fn equality_on(
@@ -738,7 +793,11 @@ fn over_zero(expr: &Expr) -> Expr {
 }
 
 /// A conjunct with the columns of a nested query replaced by what they are inside of it, through a grouping to its keys.
+/// Not through a LIMIT, an OFFSET or DISTINCT ON: there a row decides on others with other values.
 fn through(conjunct: &Expr, derived: OccId, query: &Query) -> Expr {
+    if query.limit.is_some() || query.offset > 0 || matches!(query.distinct, Distinct::On(_)) {
+        return conjunct.clone();
+    }
     let substituted = conjunct.map_leaves(&mut |leaf| match leaf {
         Expr::Column(c) if c.occ == derived => query.select.get(usize::from(c.column)).cloned(),
         _ => None,

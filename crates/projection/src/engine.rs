@@ -15,7 +15,7 @@ use readside_pgtype::Type;
 use readside_plan::{Plan, Relation};
 use readside_state::{Committed, Read, Snapshot, State};
 
-use crate::access::IndexDef;
+use crate::access::{IndexDef, Parts};
 use crate::ingest::{Ingest, Touched, TransactionHeader};
 use crate::keyspace::{self, RelationId};
 use crate::registry::{IndexRecord, Registry, TableRecord, ViewRecord};
@@ -46,7 +46,7 @@ pub struct Engine {
     views: Vec<Arc<ViewExec>>,
     ingest: Ingest,
     /// Indexes over internal tables, by stage id.
-    stage_indexes: BTreeMap<u32, Vec<(u32, Vec<(Expr, Type)>)>>,
+    stage_indexes: BTreeMap<u32, Vec<(u32, Parts)>>,
 }
 
 /// What a start has to do before the stream can be applied.
@@ -169,7 +169,7 @@ impl Engine {
         retire(state, &mut registry, views, &relaid)?;
         registry.tables.retain(|oid, _| tables.contains_key(oid));
         let mut execs = Vec::new();
-        let mut stage_indexes: BTreeMap<u32, Vec<(u32, Vec<(Expr, Type)>)>> = BTreeMap::new();
+        let mut stage_indexes: BTreeMap<u32, Vec<(u32, Parts)>> = BTreeMap::new();
         let mut defs: Vec<(u32, IndexDef)> = Vec::new();
         for spec in views {
             let plan = &spec.plan;
@@ -232,6 +232,12 @@ impl Engine {
                     })
                 },
                 table_columns: &|oid| tables.get(&oid).map_or(0, |t| t.table.columns.len()),
+                table_not_null: &|oid, column| {
+                    tables
+                        .get(&oid)
+                        .and_then(|t| t.table.columns.get(usize::from(column)))
+                        .is_some_and(|c| c.not_null)
+                },
                 stages: stages.collect(),
                 indexes: &mut index,
             };
@@ -422,10 +428,10 @@ impl Engine {
         }
         touched.retain(|_, keys| !keys.is_empty());
         for (relation, keys) in &touched {
-            if let RelationId::Table(oid) = relation {
-                if let Some(table) = self.tables.get(oid) {
-                    update_indexes(state, before, *relation, &table.indexes, keys)?;
-                }
+            if let RelationId::Table(oid) = relation
+                && let Some(table) = self.tables.get(oid)
+            {
+                update_indexes(state, before, *relation, &table.indexes, keys)?;
             }
         }
         for view in &self.views {
@@ -764,10 +770,10 @@ fn columns_read(stage: &readside_plan::Stage, read: &mut BTreeMap<u32, BTreeSet<
     }
     crate::level::every_expr(stage, &mut |expr| {
         expr.walk(&mut |e| {
-            if let Expr::Column(c) = e {
-                if let Some(oid) = of_occ.get(&c.occ.0) {
-                    read.entry(*oid).or_default().insert(usize::from(c.column));
-                }
+            if let Expr::Column(c) = e
+                && let Some(oid) = of_occ.get(&c.occ.0)
+            {
+                read.entry(*oid).or_default().insert(usize::from(c.column));
             }
         });
     });

@@ -17,6 +17,7 @@ use readside_state::{Read, State};
 use crate::ProjectionError;
 use crate::eval::Evaluator;
 use crate::keyspace::{self, RelationId};
+use crate::nested::Arguments;
 use crate::row::{RowWriter, failed_row};
 
 /// How one aggregate is kept.
@@ -45,7 +46,7 @@ pub(crate) struct GroupExec {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Contribution {
     keys: Vec<Value>,
-    calls: Vec<Result<Option<(Vec<Value>, Vec<Value>)>, EvalError>>,
+    calls: Vec<Result<Option<Arguments>, EvalError>>,
 }
 
 /// What a batch has loaded and changed of the groups.

@@ -15,6 +15,9 @@ use crate::eval::{Evaluator, Flow, Slot};
 
 type Cell = Result<Value, EvalError>;
 
+/// Argument values and sort values of an aggregate call.
+pub(crate) type Arguments = (Vec<Value>, Vec<Value>);
+
 /// A row on its way through ORDER BY.
 struct Sorted {
     sort: Vec<Cell>,
@@ -300,14 +303,10 @@ impl<'s, 'p> Evaluator<'s, 'p> {
     }
 
     /// The argument and sort values of an aggregate under the current binding; `None` if its FILTER is not true.
-    #[allow(
-        clippy::type_complexity,
-        reason = "arguments and sort values, or nothing, or the query's error"
-    )]
     pub(crate) fn arguments(
         &self,
         call: &AggCall,
-    ) -> Result<Result<Option<(Vec<Value>, Vec<Value>)>, EvalError>, ProjectionError> {
+    ) -> Result<Result<Option<Arguments>, EvalError>, ProjectionError> {
         if let Some(filter) = &call.filter {
             match self.value(filter)? {
                 Ok(Value::Bool(true)) => {}

@@ -101,13 +101,13 @@ impl TableExec {
             }
         }
         let mut key_values: Vec<Option<Value>> = vec![None; self.key.len()];
-        for i in 0..self.table.columns.len() {
+        for (i, known) in values.iter_mut().enumerate() {
             if !self.stored[i] {
                 writer.skip();
                 continue;
             }
             let at_key = self.key.iter().position(|k| *k == i);
-            let value = match values[i].take() {
+            let value = match known.take() {
                 Some(value) => value,
                 None => {
                     let kept = match incoming(i) {

@@ -10,7 +10,7 @@ use readside_pgtype::{Type, Value, decode_key, key_text, write_jsonb, write_outp
 use readside_plan::{Head, Plan, Relation, StageId};
 use readside_state::Read;
 
-use crate::access::{BlockExec, IndexDef, Relations, block_exec};
+use crate::access::{BlockExec, IndexDef, KeyColumns, Relations, block_exec};
 use crate::block_key::decode_block_key;
 use crate::eval::{Evaluated, Evaluator, KeyPart, Slot};
 use crate::group::GroupExec;
@@ -45,7 +45,7 @@ pub struct ViewExec {
     /// Output columns in the order of a jsonb object's keys; of equal names the last one.
     json_order: Vec<usize>,
     /// Types of the row key's columns of each key occurrence of the last stage, with their places in the relation.
-    key_columns: Vec<(OccId, Vec<(u16, Type)>, usize)>,
+    key_columns: Vec<(OccId, KeyColumns, usize)>,
 }
 
 /// A view row as a sink gets it.
@@ -320,8 +320,9 @@ impl ViewExec {
 pub(crate) struct Known<'a> {
     pub(crate) table_keys: &'a dyn Fn(u32) -> Vec<(u16, Type)>,
     pub(crate) table_columns: &'a dyn Fn(u32) -> usize,
+    pub(crate) table_not_null: &'a dyn Fn(u32, u16) -> bool,
     /// The plan's own stages: id, key columns, whether it has one row at most.
-    pub(crate) stages: Vec<(u32, Vec<(u16, Type)>, bool)>,
+    pub(crate) stages: Vec<(u32, KeyColumns, bool)>,
     pub(crate) indexes: &'a mut dyn FnMut(IndexDef) -> u32,
 }
 
@@ -343,6 +344,10 @@ impl Relations for Known<'_> {
             RelationId::Table(oid) => (self.table_columns)(oid),
             RelationId::Stage(_) => 0,
         }
+    }
+
+    fn is_not_null(&self, relation: RelationId, column: u16) -> bool {
+        matches!(relation, RelationId::Table(oid) if (self.table_not_null)(oid, column))
     }
 
     fn single_row(&self, relation: RelationId) -> bool {

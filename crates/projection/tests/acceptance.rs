@@ -13,8 +13,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use readside_model::{Body, Catalog, DocumentForm};
 use readside_plan::{Plan, Relation};
-use readside_projection::{Engine, GeneratedColumns, Rendered, ViewSpec, columns_to_load, loaded_row, pending};
-use readside_source::{ExportedSnapshot, SnapshotReader, SourceConfig, SqlClient, connect_sql, load_catalog};
+use readside_projection::{
+    Engine, GeneratedColumns, Rendered, ViewSpec, columns_to_load, loaded_row, pending,
+};
+use readside_source::{
+    ExportedSnapshot, SnapshotReader, SourceConfig, SqlClient, connect_sql, load_catalog,
+};
 use readside_state::sim::SimBase;
 use readside_state::{Options, State};
 use readside_tests::postgres::Postgres;
@@ -22,7 +26,9 @@ use readside_tests::postgres::Postgres;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs READSIDE_ACCEPTANCE"]
 async fn views_over_real_schemas_are_what_postgres_returns() -> Result<()> {
-    let root = PathBuf::from(std::env::var("READSIDE_ACCEPTANCE").context("READSIDE_ACCEPTANCE is not set")?);
+    let root = PathBuf::from(
+        std::env::var("READSIDE_ACCEPTANCE").context("READSIDE_ACCEPTANCE is not set")?,
+    );
     let postgres = Postgres::start(15, &[]).await?;
     let mut wrong = Vec::new();
     for schema in subdirectories(&root)? {
@@ -36,17 +42,27 @@ async fn views_over_real_schemas_are_what_postgres_returns() -> Result<()> {
                 .args(["-qX", "-d", &url, "-f"])
                 .arg(schema.join(file))
                 .output()?;
-            ensure!(psql.status.success(), "{name}/{file}: {}", String::from_utf8_lossy(&psql.stderr));
+            ensure!(
+                psql.status.success(),
+                "{name}/{file}: {}",
+                String::from_utf8_lossy(&psql.stderr)
+            );
         }
         let config = SourceConfig::parse(&url)?;
         let client = connect_sql(&config).await?;
         let catalog = load_catalog(&client).await?;
-        let mut files: Vec<PathBuf> = std::fs::read_dir(schema.join("views"))?.map(|f| Ok(f?.path())).collect::<Result<_>>()?;
+        let mut files: Vec<PathBuf> = std::fs::read_dir(schema.join("views"))?
+            .map(|f| Ok(f?.path()))
+            .collect::<Result<_>>()?;
         files.sort();
         for file in files {
             let view = file.file_stem().unwrap().to_string_lossy().into_owned();
             let sql = std::fs::read_to_string(&file)?;
-            let shape = sql.lines().find_map(|l| l.strip_prefix("-- shape: ")).unwrap_or("?").to_owned();
+            let shape = sql
+                .lines()
+                .find_map(|l| l.strip_prefix("-- shape: "))
+                .unwrap_or("?")
+                .to_owned();
             let plan = match readside_sql::compile(&view, &sql, &catalog) {
                 Ok(plan) => plan,
                 Err(refusal) => {
@@ -68,22 +84,33 @@ async fn views_over_real_schemas_are_what_postgres_returns() -> Result<()> {
 }
 
 fn subdirectories(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut out: Vec<PathBuf> = std::fs::read_dir(root)?.map(|f| Ok(f?.path())).collect::<Result<_>>()?;
+    let mut out: Vec<PathBuf> = std::fs::read_dir(root)?
+        .map(|f| Ok(f?.path()))
+        .collect::<Result<_>>()?;
     out.retain(|p| p.is_dir());
     out.sort();
     Ok(out)
 }
 
 /// Fills an engine with the view's tables, and compares documents, columns and keys.
-async fn compare(config: &SourceConfig, client: &SqlClient, catalog: &Catalog, plan: Plan) -> Result<usize> {
+async fn compare(
+    config: &SourceConfig,
+    client: &SqlClient,
+    catalog: &Catalog,
+    plan: Plan,
+) -> Result<usize> {
     let plan = Arc::new(plan);
     let mut generated = GeneratedColumns::new();
     for stage in &plan.stages {
         for occurrence in &stage.block.occurrences {
-            let Relation::Table(oid) = occurrence.relation else { continue };
+            let Relation::Table(oid) = occurrence.relation else {
+                continue;
+            };
             for (i, column) in catalog.tables[&oid].columns.iter().enumerate() {
                 if column.generated.is_some() {
-                    if let Ok(expr) = readside_sql::compile_generated(&catalog.tables[&oid], i, catalog) {
+                    if let Ok(expr) =
+                        readside_sql::compile_generated(&catalog.tables[&oid], i, catalog)
+                    {
                         generated.entry(oid).or_default().insert(i, expr);
                     }
                 }
@@ -91,17 +118,27 @@ async fn compare(config: &SourceConfig, client: &SqlClient, catalog: &Catalog, p
         }
     }
     let mut state = State::with_base(Arc::new(SimBase::new()), Options::default())?;
-    let spec = ViewSpec { plan: Arc::clone(&plan), targets: vec!["t".to_owned()] };
-    let (mut engine, needs) = Engine::open(&mut state, catalog, &generated, &[spec], &BTreeSet::new())?;
+    let spec = ViewSpec {
+        plan: Arc::clone(&plan),
+        targets: vec!["t".to_owned()],
+    };
+    let (mut engine, needs) =
+        Engine::open(&mut state, catalog, &generated, &[spec], &BTreeSet::new())?;
     let snapshot = ExportedSnapshot::export(config, Duration::from_secs(10)).await?;
     let reader = SnapshotReader::import(config, &snapshot.name).await?;
     let lsn = snapshot.lsn;
     snapshot.release();
     for oid in &needs.tables {
         let table = &engine.tables()[oid];
-        let leaves = if table.table.leaves.is_empty() { vec![*oid] } else { table.table.leaves.clone() };
+        let leaves = if table.table.leaves.is_empty() {
+            vec![*oid]
+        } else {
+            table.table.leaves.clone()
+        };
         for leaf in leaves {
-            let mut copy = reader.copy_table(leaf, &columns_to_load(table), None).await?;
+            let mut copy = reader
+                .copy_table(leaf, &columns_to_load(table), None)
+                .await?;
             while let Some(rows) = copy.next_batch(10_000, 1 << 24).await? {
                 for row in rows {
                     let (key, row) = loaded_row(table, false, leaf, &row)?;
@@ -122,13 +159,21 @@ async fn compare(config: &SourceConfig, client: &SqlClient, catalog: &Catalog, p
         let key = view.sink_key(&state, &queued.key)?;
         match view.render(&state, &queued.key, DocumentForm::Json)? {
             Rendered::Row(Body::Json(text)) => {
-                ensure!(documents.insert(key.text.clone(), text).is_none(), "two rows have key {}", key.text);
+                ensure!(
+                    documents.insert(key.text.clone(), text).is_none(),
+                    "two rows have key {}",
+                    key.text
+                );
             }
             other => bail!("key {} is {other:?}", key.text),
         }
-        if let Rendered::Row(Body::Columns(texts)) = view.render(&state, &queued.key, DocumentForm::Columns)? {
-            let mut all: Vec<Option<String>> =
-                texts.iter().map(|t| t.as_ref().map(|t| String::from_utf8_lossy(t).into_owned())).collect();
+        if let Rendered::Row(Body::Columns(texts)) =
+            view.render(&state, &queued.key, DocumentForm::Columns)?
+        {
+            let mut all: Vec<Option<String>> = texts
+                .iter()
+                .map(|t| t.as_ref().map(|t| String::from_utf8_lossy(t).into_owned()))
+                .collect();
             for (piece, part) in plan.key.pieces.iter().zip(&key.parts) {
                 if piece.column.is_none() {
                     all.push(part.as_ref().map(ToString::to_string));
@@ -142,14 +187,19 @@ async fn compare(config: &SourceConfig, client: &SqlClient, catalog: &Catalog, p
     for row in client.query(&query, &[]).await? {
         theirs.push(loosen(&plan, &row.get::<_, String>(0)));
     }
-    let mut ours: Vec<String> = documents.values().map(|d| loosen(&plan, &String::from_utf8_lossy(d))).collect();
+    let mut ours: Vec<String> = documents
+        .values()
+        .map(|d| loosen(&plan, &String::from_utf8_lossy(d)))
+        .collect();
     ours.sort();
     theirs.sort();
     first_difference(&ours, &theirs).context("documents")?;
     let mut rows = Vec::new();
     for message in client.simple_query(&plan.verify_sql).await? {
         if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
-            let texts: Vec<Option<String>> = (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect();
+            let texts: Vec<Option<String>> = (0..row.len())
+                .map(|i| row.get(i).map(str::to_owned))
+                .collect();
             rows.push(show(&plan, &texts));
         }
     }
@@ -165,7 +215,8 @@ fn loosen(plan: &Plan, document: &str) -> String {
     if plan.unordered.is_empty() {
         return document.to_owned();
     }
-    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(document).unwrap();
+    let mut object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(document).unwrap();
     for unordered in &plan.unordered {
         let name = &plan.columns[unordered.column].name;
         if let Some(serde_json::Value::Array(elements)) = object.get_mut(name) {

@@ -37,16 +37,30 @@ fn value(column: &ColumnSpec, dice: &mut Dice, plain: bool) -> Option<String> {
 }
 
 fn row(table: &TableSpec, dice: &mut Dice, plain: bool) -> Row {
-    table.columns.iter().map(|c| value(c, dice, plain)).collect()
+    table
+        .columns
+        .iter()
+        .map(|c| value(c, dice, plain))
+        .collect()
 }
 
 fn key_of(table: &TableSpec, row: &Row) -> Vec<String> {
-    table.columns[..table.key].iter().zip(row).map(|(c, v)| canonical(c.ty, v.as_deref().unwrap_or_default())).collect()
+    table.columns[..table.key]
+        .iter()
+        .zip(row)
+        .map(|(c, v)| canonical(c.ty, v.as_deref().unwrap_or_default()))
+        .collect()
 }
 
 impl Tables {
     pub(crate) fn empty(schema: &Schema) -> Tables {
-        Tables(schema.tables.iter().map(|t| (t.oid, BTreeMap::new())).collect())
+        Tables(
+            schema
+                .tables
+                .iter()
+                .map(|t| (t.oid, BTreeMap::new()))
+                .collect(),
+        )
     }
 
     pub(crate) fn rows(&self, table: &TableSpec) -> impl Iterator<Item = &Row> {
@@ -61,22 +75,36 @@ impl Tables {
         let unique_free = table.unique.is_none_or(|c| {
             let ty = table.columns[c].ty;
             let of = |row: &Row| row[c].as_deref().map(|v| canonical(ty, v));
-            of(row).is_none() || rows.iter().all(|(k, other)| except == Some(k) || of(other) != of(row))
+            of(row).is_none()
+                || rows
+                    .iter()
+                    .all(|(k, other)| except == Some(k) || of(other) != of(row))
         });
         key_free && unique_free
     }
 
     /// A change that fits, applied.
-    pub(crate) fn change(&mut self, table: &TableSpec, dice: &mut Dice, plain: bool) -> Option<Change> {
+    pub(crate) fn change(
+        &mut self,
+        table: &TableSpec,
+        dice: &mut Dice,
+        plain: bool,
+    ) -> Option<Change> {
         let keys: Vec<Vec<String>> = self.0[&table.oid].keys().cloned().collect();
-        let kind = if keys.is_empty() { 0 } else { dice.range(0, 40) };
+        let kind = if keys.is_empty() {
+            0
+        } else {
+            dice.range(0, 40)
+        };
         match kind {
             0..=12 => {
                 let new = row(table, dice, plain);
                 if !self.fits(table, &new, None) {
                     return None;
                 }
-                self.0.get_mut(&table.oid)?.insert(key_of(table, &new), new.clone());
+                self.0
+                    .get_mut(&table.oid)?
+                    .insert(key_of(table, &new), new.clone());
                 Some(Change::Insert(new))
             }
             13..=31 => {
@@ -155,7 +183,13 @@ pub(crate) fn message(table: &TableSpec, change: &Change, dice: &mut Dice) -> By
             }
             out.put_u8(b'N');
             let toast: Vec<bool> = (0..new.len())
-                .map(|i| i >= table.key && table.columns[i].ty == Ty::Text && old[i] == new[i] && old[i].is_some() && dice.one_in(3))
+                .map(|i| {
+                    i >= table.key
+                        && table.columns[i].ty == Ty::Text
+                        && old[i] == new[i]
+                        && old[i].is_some()
+                        && dice.one_in(3)
+                })
                 .collect();
             tuple(&mut out, new, |i| toast[i]);
         }
@@ -176,7 +210,11 @@ pub(crate) fn message(table: &TableSpec, change: &Change, dice: &mut Dice) -> By
 }
 
 fn key_tuple(out: &mut BytesMut, table: &TableSpec, row: &Row) {
-    let key: Row = row.iter().enumerate().map(|(i, v)| v.clone().filter(|_| i < table.key)).collect();
+    let key: Row = row
+        .iter()
+        .enumerate()
+        .map(|(i, v)| v.clone().filter(|_| i < table.key))
+        .collect();
     tuple(out, &key, |_| false);
 }
 
@@ -201,9 +239,15 @@ pub(crate) fn inserts(schema: &Schema, tables: &Tables) -> String {
     for table in &schema.tables {
         out.push_str(&format!("DELETE FROM {};\n", table.name));
         for row in tables.rows(table) {
-            let values: Vec<String> =
-                row.iter().map(|v| v.as_ref().map_or("NULL".to_owned(), |v| format!("'{v}'"))).collect();
-            out.push_str(&format!("INSERT INTO {} VALUES ({});\n", table.name, values.join(", ")));
+            let values: Vec<String> = row
+                .iter()
+                .map(|v| v.as_ref().map_or("NULL".to_owned(), |v| format!("'{v}'")))
+                .collect();
+            out.push_str(&format!(
+                "INSERT INTO {} VALUES ({});\n",
+                table.name,
+                values.join(", ")
+            ));
         }
     }
     out

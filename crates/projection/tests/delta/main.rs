@@ -61,20 +61,38 @@ fn case(seed: u64, say: bool) -> Case {
         let mut fresh = World::fill(&schema, &plan, &tables);
         let after = rows_of(&mut fresh);
         if say {
-            println!("batch {batch}: {} rows, {} marked", after.len(), marked.len());
+            println!(
+                "batch {batch}: {} rows, {} marked",
+                after.len(),
+                marked.len()
+            );
         }
         if let Some(difference) = difference(&kept.entries(), &fresh.entries()) {
             panic!("batch {batch}: state differs from one that is filled anew\n{difference}");
         }
-        let everything: BTreeMap<&Vec<u8>, ()> =
-            before.keys().chain(after.keys()).chain(&marked).map(|k| (k, ())).collect();
+        let everything: BTreeMap<&Vec<u8>, ()> = before
+            .keys()
+            .chain(after.keys())
+            .chain(&marked)
+            .map(|k| (k, ()))
+            .collect();
         for key in everything.keys() {
             let now = kept.render(key);
             let wanted = after.get(*key).cloned().unwrap_or(Rendered::Absent);
-            assert_eq!(now, fresh.render(key), "batch {batch}: {key:?} reads otherwise in the state that was filled anew");
-            assert_eq!(now, wanted, "batch {batch}: {key:?} reads otherwise than it was enumerated");
+            assert_eq!(
+                now,
+                fresh.render(key),
+                "batch {batch}: {key:?} reads otherwise in the state that was filled anew"
+            );
+            assert_eq!(
+                now, wanted,
+                "batch {batch}: {key:?} reads otherwise than it was enumerated"
+            );
             let was = before.get(*key).cloned().unwrap_or(Rendered::Absent);
-            assert!(was == now || marked.contains(*key), "batch {batch}: {key:?} was {was:?}, is {now:?}, and was not marked");
+            assert!(
+                was == now || marked.contains(*key),
+                "batch {batch}: {key:?} was {was:?}, is {now:?}, and was not marked"
+            );
         }
         before = after;
     }
@@ -84,7 +102,11 @@ fn case(seed: u64, say: bool) -> Case {
 /// A refusal without its place.
 fn reason(refusal: &str) -> String {
     let line = refusal.lines().next().unwrap_or_default();
-    line.splitn(2, "column ").last().unwrap_or_default().trim_start_matches(|c: char| c.is_ascii_digit()).to_owned()
+    line.splitn(2, "column ")
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .to_owned()
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -115,6 +137,12 @@ fn kept_views_are_what_computing_them_anew_gives() {
     for (why, times) in &refused {
         println!("  {times:4} {why}");
     }
-    assert!(failed.is_empty(), "these seeds fail: {failed:?}; replay one with DELTA_SEED");
-    assert!(2 * count < usize::try_from(cases).unwrap(), "too many of the views are refused to prove anything");
+    assert!(
+        failed.is_empty(),
+        "these seeds fail: {failed:?}; replay one with DELTA_SEED"
+    );
+    assert!(
+        2 * count < usize::try_from(cases).unwrap(),
+        "too many of the views are refused to prove anything"
+    );
 }

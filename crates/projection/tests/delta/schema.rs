@@ -51,7 +51,12 @@ impl Ty {
             Ty::Number if plain => dice.one(&["0", "1", "2.5", "-1.25", "3"]),
             Ty::Number => dice.one(&["0", "1", "1.0", "1.00", "2.5", "2.50", "-1", "3"]),
             Ty::Bool => dice.one(&["t", "f"]),
-            Ty::Time => dice.one(&["2024-01-01 00:00:00", "2024-01-01 10:30:00", "2024-02-29 23:59:59.5", "2025-12-31 12:00:00"]),
+            Ty::Time => dice.one(&[
+                "2024-01-01 00:00:00",
+                "2024-01-01 10:30:00",
+                "2024-02-29 23:59:59.5",
+                "2025-12-31 12:00:00",
+            ]),
         }
     }
 }
@@ -92,19 +97,38 @@ impl Schema {
             let mut columns = Vec::new();
             let key = if dice.one_in(3) { 2 } else { 1 };
             for k in 0..key {
-                let ty = dice.weighted(&[(6, Ty::Int), (2, Ty::Long), (2, Ty::Text), (1, Ty::Number)]);
-                columns.push(ColumnSpec { name: format!("k{k}"), ty, not_null: true });
+                let ty =
+                    dice.weighted(&[(6, Ty::Int), (2, Ty::Long), (2, Ty::Text), (1, Ty::Number)]);
+                columns.push(ColumnSpec {
+                    name: format!("k{k}"),
+                    ty,
+                    not_null: true,
+                });
             }
-            for (c, name) in ["a", "b", "c", "d", "e", "f"].iter().enumerate().take(dice.range(3, 6)) {
+            for (c, name) in ["a", "b", "c", "d", "e", "f"]
+                .iter()
+                .enumerate()
+                .take(dice.range(3, 6))
+            {
                 let ty = match c {
                     0 | 1 => dice.weighted(&[(5, Ty::Int), (1, Ty::Long), (2, Ty::Text)]),
                     _ => *dice.pick(&Ty::ALL),
                 };
-                columns.push(ColumnSpec { name: (*name).to_owned(), ty, not_null: dice.one_in(4) });
+                columns.push(ColumnSpec {
+                    name: (*name).to_owned(),
+                    ty,
+                    not_null: dice.one_in(4),
+                });
             }
             let unique = dice.one_in(3).then_some(key);
             let oid = 100 + u32::try_from(t).unwrap();
-            tables.push(TableSpec { oid, name: format!("t{t}"), columns, key, unique });
+            tables.push(TableSpec {
+                oid,
+                name: format!("t{t}"),
+                columns,
+                key,
+                unique,
+            });
         }
         Schema { plain, tables }
     }
@@ -173,11 +197,24 @@ impl TableSpec {
         let mut parts: Vec<String> = self
             .columns
             .iter()
-            .map(|c| format!("{} {}{}", c.name, c.ty.sql(), if c.not_null { " NOT NULL" } else { "" }))
+            .map(|c| {
+                format!(
+                    "{} {}{}",
+                    c.name,
+                    c.ty.sql(),
+                    if c.not_null { " NOT NULL" } else { "" }
+                )
+            })
             .collect();
-        let key: Vec<&str> = self.columns[..self.key].iter().map(|c| c.name.as_str()).collect();
+        let key: Vec<&str> = self.columns[..self.key]
+            .iter()
+            .map(|c| c.name.as_str())
+            .collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
-        parts.extend(self.unique.map(|c| format!("UNIQUE ({})", self.columns[c].name)));
+        parts.extend(
+            self.unique
+                .map(|c| format!("UNIQUE ({})", self.columns[c].name)),
+        );
         format!("CREATE TABLE {} ({});", self.name, parts.join(", "))
     }
 }

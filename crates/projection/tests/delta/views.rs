@@ -25,7 +25,12 @@ pub(crate) struct Views<'a> {
 
 impl<'a> Views<'a> {
     pub(crate) fn new(dice: &'a mut Dice, schema: &'a Schema, wild: bool) -> Views<'a> {
-        Views { dice, schema, wild, aliases: 0 }
+        Views {
+            dice,
+            schema,
+            wild,
+            aliases: 0,
+        }
     }
 
     /// One view.
@@ -67,7 +72,11 @@ impl<'a> Views<'a> {
             keys.push(self.group_key(&scopes));
         }
         keys.dedup();
-        let mut items: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS g{i}")).collect();
+        let mut items: Vec<String> = keys
+            .iter()
+            .enumerate()
+            .map(|(i, k)| format!("{k} AS g{i}"))
+            .collect();
         for i in 0..self.dice.range(1, 3) {
             items.push(format!("{} AS a{i}", self.aggregate(&scopes)));
         }
@@ -79,15 +88,20 @@ impl<'a> Views<'a> {
         } else {
             String::new()
         };
-        format!("SELECT {} FROM {from}{filter} GROUP BY {}{having}", items.join(", "), keys.join(", "))
+        format!(
+            "SELECT {} FROM {from}{filter} GROUP BY {}{having}",
+            items.join(", "),
+            keys.join(", ")
+        )
     }
 
     fn global(&mut self) -> String {
         let joins = self.dice.range(0, 2);
         let (from, sources) = self.from(&Vec::new(), joins, 1);
         let scopes = vec![sources];
-        let items: Vec<String> =
-            (0..self.dice.range(1, 3)).map(|i| format!("{} AS a{i}", self.aggregate(&scopes))).collect();
+        let items: Vec<String> = (0..self.dice.range(1, 3))
+            .map(|i| format!("{} AS a{i}", self.aggregate(&scopes)))
+            .collect();
         let filter = self.filter(&scopes, 1);
         format!("SELECT {} FROM {from}{filter}", items.join(", "))
     }
@@ -96,7 +110,9 @@ impl<'a> Views<'a> {
         let joins = self.dice.range(0, 2);
         let (from, sources) = self.from(&Vec::new(), joins, 0);
         let scopes = vec![sources];
-        let items: Vec<String> = (0..self.dice.range(1, 2)).map(|i| format!("{} AS c{i}", self.group_key(&scopes))).collect();
+        let items: Vec<String> = (0..self.dice.range(1, 2))
+            .map(|i| format!("{} AS c{i}", self.group_key(&scopes)))
+            .collect();
         let filter = self.filter(&scopes, 1);
         format!("SELECT DISTINCT {} FROM {from}{filter}", items.join(", "))
     }
@@ -111,7 +127,9 @@ impl<'a> Views<'a> {
         let shown = self.item(&scopes, 0);
         let filter = self.filter(&scopes, 0);
         let order = self.order(&scopes, &format!("{on}, {by}"));
-        format!("SELECT DISTINCT ON ({on}) {on} AS g, {shown} AS c0 FROM {from}{filter} ORDER BY {order}")
+        format!(
+            "SELECT DISTINCT ON ({on}) {on} AS g, {shown} AS c0 FROM {from}{filter} ORDER BY {order}"
+        )
     }
 
     fn limited(&mut self) -> String {
@@ -120,23 +138,38 @@ impl<'a> Views<'a> {
         let scopes = vec![sources];
         let ty = *self.dice.pick(&Ty::ALL);
         let by = self.scalar(ty, &scopes, 0);
-        let items: Vec<String> = (0..2).map(|i| format!("{} AS c{i}", self.item(&scopes, 1))).collect();
+        let items: Vec<String> = (0..2)
+            .map(|i| format!("{} AS c{i}", self.item(&scopes, 1)))
+            .collect();
         let filter = self.filter(&scopes, 0);
         let order = self.order(&scopes, &by);
         let limit = self.dice.range(1, 3);
-        format!("SELECT {} FROM {from}{filter} ORDER BY {order} LIMIT {limit}", items.join(", "))
+        format!(
+            "SELECT {} FROM {from}{filter} ORDER BY {order} LIMIT {limit}",
+            items.join(", ")
+        )
     }
 
     /// Sort keys that leave no ties (if the view is not wild).
     fn order(&mut self, scopes: &Scopes, first: &str) -> String {
         let mut keys = vec![first.to_owned()];
         if self.dice.one_in(3) {
-            keys[0].push_str(self.dice.one(&[" DESC", " DESC NULLS LAST", " NULLS FIRST", " ASC"]));
+            keys[0].push_str(
+                self.dice
+                    .one(&[" DESC", " DESC NULLS LAST", " NULLS FIRST", " ASC"]),
+            );
         }
         if !(self.wild && self.dice.one_in(3)) {
             for source in scopes.last().into_iter().flatten() {
-                let key = if source.key > 0 { &source.columns[..source.key] } else { &source.columns[..] };
-                keys.extend(key.iter().map(|(name, _)| format!("{}.{name}", source.alias)));
+                let key = if source.key > 0 {
+                    &source.columns[..source.key]
+                } else {
+                    &source.columns[..]
+                };
+                keys.extend(
+                    key.iter()
+                        .map(|(name, _)| format!("{}.{name}", source.alias)),
+                );
             }
         }
         keys.join(", ")
@@ -146,7 +179,11 @@ impl<'a> Views<'a> {
         match self.dice.range(0, 4) {
             0 | 1 => String::new(),
             2 | 3 => format!(" WHERE {}", self.condition(scopes, depth)),
-            _ => format!(" WHERE {} AND {}", self.condition(scopes, depth), self.condition(scopes, 0)),
+            _ => format!(
+                " WHERE {} AND {}",
+                self.condition(scopes, depth),
+                self.condition(scopes, 0)
+            ),
         }
     }
 
@@ -155,12 +192,17 @@ impl<'a> Views<'a> {
         let (mut text, first) = self.table();
         let mut sources = vec![first];
         for _ in 0..joins {
-            let kind = self.dice.weighted(&[(4, "JOIN"), (5, "LEFT JOIN"), (1, "RIGHT JOIN")]);
+            let kind = self
+                .dice
+                .weighted(&[(4, "JOIN"), (5, "LEFT JOIN"), (1, "RIGHT JOIN")]);
             match self.dice.range(0, 9) {
                 0 if depth > 0 => {
                     let (inner, source) = self.grouped_table();
                     let on = self.on(&sources, &source);
-                    text = format!("{text} {} {inner} ON {on}", if kind == "RIGHT JOIN" { "JOIN" } else { kind });
+                    text = format!(
+                        "{text} {} {inner} ON {on}",
+                        if kind == "RIGHT JOIN" { "JOIN" } else { kind }
+                    );
                     sources.push(source);
                 }
                 1 if depth > 0 && kind != "RIGHT JOIN" => {
@@ -194,8 +236,19 @@ impl<'a> Views<'a> {
     fn table(&mut self) -> (String, Source) {
         let alias = self.alias();
         let table = self.dice.pick(&self.schema.tables);
-        let columns = table.columns.iter().map(|c| (c.name.clone(), c.ty)).collect();
-        (format!("{} {alias}", table.name), Source { alias, columns, key: table.key })
+        let columns = table
+            .columns
+            .iter()
+            .map(|c| (c.name.clone(), c.ty))
+            .collect();
+        (
+            format!("{} {alias}", table.name),
+            Source {
+                alias,
+                columns,
+                key: table.key,
+            },
+        )
     }
 
     /// A derived table that groups.
@@ -205,11 +258,27 @@ impl<'a> Views<'a> {
         let (other, other_ty) = self.dice.pick(&source.columns).clone();
         let inner = &source.alias;
         let alias = self.alias();
-        let max = if other_ty == Ty::Bool { "bool_or" } else { "max" };
-        let text =
-            format!("(SELECT {inner}.{key} AS g, count(*) AS n, {max}({inner}.{other}) AS m FROM {table} GROUP BY {inner}.{key}) {alias}");
-        let columns = vec![("g".to_owned(), key_ty), ("n".to_owned(), Ty::Long), ("m".to_owned(), other_ty)];
-        (text, Source { alias, columns, key: 1 })
+        let max = if other_ty == Ty::Bool {
+            "bool_or"
+        } else {
+            "max"
+        };
+        let text = format!(
+            "(SELECT {inner}.{key} AS g, count(*) AS n, {max}({inner}.{other}) AS m FROM {table} GROUP BY {inner}.{key}) {alias}"
+        );
+        let columns = vec![
+            ("g".to_owned(), key_ty),
+            ("n".to_owned(), Ty::Long),
+            ("m".to_owned(), other_ty),
+        ];
+        (
+            text,
+            Source {
+                alias,
+                columns,
+                key: 1,
+            },
+        )
     }
 
     /// A lateral subquery of one row.
@@ -224,12 +293,28 @@ impl<'a> Views<'a> {
             let (b, b_ty) = self.dice.pick(&source.columns).clone();
             let x = &source.alias;
             let order = self.order(&inner, &format!("{x}.{b}"));
-            let text = format!("(SELECT {x}.{a} AS p, {x}.{b} AS q FROM {table} WHERE {tie} ORDER BY {order} LIMIT 1) {alias}");
-            return (text, Source { alias, columns: vec![("p".to_owned(), a_ty), ("q".to_owned(), b_ty)], key: 0 });
+            let text = format!(
+                "(SELECT {x}.{a} AS p, {x}.{b} AS q FROM {table} WHERE {tie} ORDER BY {order} LIMIT 1) {alias}"
+            );
+            return (
+                text,
+                Source {
+                    alias,
+                    columns: vec![("p".to_owned(), a_ty), ("q".to_owned(), b_ty)],
+                    key: 0,
+                },
+            );
         }
         let (call, ty) = self.number_aggregate(&inner[inner.len() - 1..].to_vec());
         let text = format!("(SELECT count(*) AS n, {call} AS s FROM {table} WHERE {tie}) {alias}");
-        (text, Source { alias, columns: vec![("n".to_owned(), Ty::Long), ("s".to_owned(), ty)], key: 0 })
+        (
+            text,
+            Source {
+                alias,
+                columns: vec![("n".to_owned(), Ty::Long), ("s".to_owned(), ty)],
+                key: 0,
+            },
+        )
     }
 
     /// What joins a source to those before it.
@@ -287,11 +372,18 @@ impl<'a> Views<'a> {
 
     /// A column of a type, of the innermost scope mostly.
     fn column(&mut self, ty: Ty, scopes: &Scopes) -> Option<String> {
-        let fits = |other: Ty| other == ty || matches!((ty, other), (Ty::Int, Ty::Long) | (Ty::Long, Ty::Int));
+        let fits = |other: Ty| {
+            other == ty || matches!((ty, other), (Ty::Int, Ty::Long) | (Ty::Long, Ty::Int))
+        };
         let list = |scope: &Vec<Source>| -> Vec<String> {
             scope
                 .iter()
-                .flat_map(|s| s.columns.iter().filter(|(_, t)| fits(*t)).map(|(n, _)| format!("{}.{n}", s.alias)))
+                .flat_map(|s| {
+                    s.columns
+                        .iter()
+                        .filter(|(_, t)| fits(*t))
+                        .map(|(n, _)| format!("{}.{n}", s.alias))
+                })
                 .collect()
         };
         let innermost = scopes.last().map(list).unwrap_or_default();
@@ -345,7 +437,9 @@ impl<'a> Views<'a> {
                 format!("CASE WHEN {condition} THEN {plain} ELSE {other} END")
             }
             (Ty::Int | Ty::Long, 2) if self.wild => {
-                let divisor = self.column(Ty::Int, scopes).unwrap_or_else(|| "0".to_owned());
+                let divisor = self
+                    .column(Ty::Int, scopes)
+                    .unwrap_or_else(|| "0".to_owned());
                 format!("({plain} / {divisor})")
             }
             (Ty::Int | Ty::Long | Ty::Number, _) => {
@@ -354,7 +448,9 @@ impl<'a> Views<'a> {
             }
             (Ty::Text, 2) => format!("upper({plain})"),
             (Ty::Text, _) => {
-                let other = self.column(Ty::Text, scopes).unwrap_or_else(|| "'z'".to_owned());
+                let other = self
+                    .column(Ty::Text, scopes)
+                    .unwrap_or_else(|| "'z'".to_owned());
                 format!("({plain} || {other})")
             }
             (Ty::Bool, _) => self.condition(scopes, depth),
@@ -374,7 +470,11 @@ impl<'a> Views<'a> {
                 let value = self.scalar(ty, scopes, 0);
                 format!("({value} IS {}NULL)", self.dice.one(&["", "NOT "]))
             }
-            2 => format!("({} OR {})", self.condition(scopes, depth), self.condition(scopes, 0)),
+            2 => format!(
+                "({} OR {})",
+                self.condition(scopes, depth),
+                self.condition(scopes, 0)
+            ),
             3 => format!("NOT ({})", self.condition(scopes, depth)),
             4 => {
                 let ty = self.dice.weighted(&[(2, Ty::Int), (1, Ty::Text)]);
@@ -385,21 +485,37 @@ impl<'a> Views<'a> {
             5 | 6 if depth > 0 => {
                 let (from, inner) = self.inner_from(scopes);
                 let filter = self.tied_filter(&inner, depth - 1);
-                format!("{}EXISTS (SELECT 1 FROM {from}{filter})", self.dice.one(&["", "NOT "]))
+                format!(
+                    "{}EXISTS (SELECT 1 FROM {from}{filter})",
+                    self.dice.one(&["", "NOT "])
+                )
             }
             7 if depth > 0 => {
-                let ty = self.dice.weighted(&[(3, Ty::Int), (1, Ty::Text), (1, Ty::Number)]);
+                let ty = self
+                    .dice
+                    .weighted(&[(3, Ty::Int), (1, Ty::Text), (1, Ty::Number)]);
                 let value = self.scalar(ty, scopes, 0);
                 let (from, inner) = self.inner_from(scopes);
                 let shown = self.scalar(ty, &inner, 0);
-                let filter = if self.dice.one_in(2) { self.tied_filter(&inner, 0) } else { String::new() };
-                format!("({value} {}IN (SELECT {shown} FROM {from}{filter}))", self.dice.one(&["", "NOT "]))
+                let filter = if self.dice.one_in(2) {
+                    self.tied_filter(&inner, 0)
+                } else {
+                    String::new()
+                };
+                format!(
+                    "({value} {}IN (SELECT {shown} FROM {from}{filter}))",
+                    self.dice.one(&["", "NOT "])
+                )
             }
             _ => {
                 let ty = *self.dice.pick(&Ty::ALL);
                 let left = self.scalar(ty, scopes, 0);
                 let right = self.scalar(ty, scopes, depth.min(1));
-                format!("({left} {} {right})", self.dice.one(&["=", "<>", "<", ">=", "=", "IS DISTINCT FROM"]))
+                format!(
+                    "({left} {} {right})",
+                    self.dice
+                        .one(&["=", "<>", "<", ">=", "=", "IS DISTINCT FROM"])
+                )
             }
         }
     }
@@ -421,7 +537,11 @@ impl<'a> Views<'a> {
         if self.dice.one_in(3) {
             parts.push(self.condition(inner, depth));
         }
-        if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", parts.join(" AND "))
+        }
     }
 
     fn scalar_subquery(&mut self, ty: Ty, scopes: &Scopes, depth: usize) -> String {
@@ -473,18 +593,29 @@ impl<'a> Views<'a> {
             0 | 1 => self.counting(scopes),
             2 => self.number_aggregate(scopes).0,
             3 => format!("avg({})", self.scalar(Ty::Number, scopes, 0)),
-            4 | 5 if ty != Ty::Bool => format!("{}({})", self.dice.one(&["min", "max"]), self.scalar(ty, scopes, 0)),
+            4 | 5 if ty != Ty::Bool => format!(
+                "{}({})",
+                self.dice.one(&["min", "max"]),
+                self.scalar(ty, scopes, 0)
+            ),
             6 => format!("bool_or({})", self.condition(scopes, 0)),
             7 => {
                 let arg = self.scalar(Ty::Text, scopes, 0);
                 let by = self.group_key(scopes);
-                format!("string_agg({arg}, '-' ORDER BY {})", self.order(scopes, &by))
+                format!(
+                    "string_agg({arg}, '-' ORDER BY {})",
+                    self.order(scopes, &by)
+                )
             }
             8 => format!("sum(DISTINCT {})", self.scalar(Ty::Number, scopes, 0)),
             _ => {
                 let arg = self.scalar(ty, scopes, 0);
                 let by = self.group_key(scopes);
-                format!("{}({arg} ORDER BY {})", self.dice.one(&["array_agg", "jsonb_agg"]), self.order(scopes, &by))
+                format!(
+                    "{}({arg} ORDER BY {})",
+                    self.dice.one(&["array_agg", "jsonb_agg"]),
+                    self.order(scopes, &by)
+                )
             }
         };
         if self.dice.one_in(4) {
@@ -509,7 +640,11 @@ impl<'a> Views<'a> {
                 let shown = self.scalar(ty, &inner, depth - 1);
                 let by = self.group_key(&inner);
                 let order = self.order(&inner, &by);
-                let limit = if self.dice.one_in(4) { format!(" LIMIT {}", self.dice.range(1, 3)) } else { String::new() };
+                let limit = if self.dice.one_in(4) {
+                    format!(" LIMIT {}", self.dice.range(1, 3))
+                } else {
+                    String::new()
+                };
                 format!("ARRAY(SELECT {shown} FROM {from}{filter} ORDER BY {order}{limit})")
             }
             2 | 3 => {
@@ -520,8 +655,14 @@ impl<'a> Views<'a> {
                 let by = self.group_key(&inner);
                 let order = self.order(&inner, &by);
                 let coalesce = self.dice.one_in(3);
-                let text = format!("(SELECT jsonb_agg(jsonb_build_object('p', {first}, 'q', {second}) ORDER BY {order}) FROM {from}{filter})");
-                if coalesce { format!("coalesce({text}, '[]'::jsonb)") } else { text }
+                let text = format!(
+                    "(SELECT jsonb_agg(jsonb_build_object('p', {first}, 'q', {second}) ORDER BY {order}) FROM {from}{filter})"
+                );
+                if coalesce {
+                    format!("coalesce({text}, '[]'::jsonb)")
+                } else {
+                    text
+                }
             }
             4 | 5 => self.scalar_subquery(ty, scopes, depth - 1),
             6 => self.condition(scopes, depth),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use readside_model::{Catalog, DocumentForm, Lsn, Timestamp};
 use readside_plan::Plan;
-use readside_projection::{Engine, GeneratedColumns, Rendered, TransactionHeader, ViewSpec, loaded_row, pending};
+use readside_projection::{
+    Engine, GeneratedColumns, Rendered, TransactionHeader, ViewSpec, loaded_row, pending,
+};
 use readside_state::sim::SimBase;
 use readside_state::{FlushMode, Options, Read, State};
 
@@ -27,7 +29,10 @@ pub(crate) struct World {
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn options() -> Options {
-    Options { flush_mode: FlushMode::Deferred, ..Options::default() }
+    Options {
+        flush_mode: FlushMode::Deferred,
+        ..Options::default()
+    }
 }
 
 impl World {
@@ -36,15 +41,32 @@ impl World {
         let catalog = schema.catalog();
         let base = SimBase::new();
         let mut state = State::with_base(Arc::new(base.clone()), options()).unwrap();
-        let spec = ViewSpec { plan: Arc::clone(plan), targets: vec!["t".to_owned()] };
-        let (mut engine, needs) =
-            Engine::open(&mut state, &catalog, &GeneratedColumns::new(), std::slice::from_ref(&spec), &BTreeSet::new()).unwrap();
+        let spec = ViewSpec {
+            plan: Arc::clone(plan),
+            targets: vec!["t".to_owned()],
+        };
+        let (mut engine, needs) = Engine::open(
+            &mut state,
+            &catalog,
+            &GeneratedColumns::new(),
+            std::slice::from_ref(&spec),
+            &BTreeSet::new(),
+        )
+        .unwrap();
         for oid in &needs.tables {
             let table = &engine.tables()[oid];
-            let stored: Vec<usize> = (0..table.table.columns.len()).filter(|i| table.stored[*i]).collect();
+            let stored: Vec<usize> = (0..table.table.columns.len())
+                .filter(|i| table.stored[*i])
+                .collect();
             for row in tables.0[oid].values() {
-                let columns: Vec<Option<Bytes>> =
-                    stored.iter().map(|i| row[*i].as_ref().map(|v| Bytes::copy_from_slice(v.as_bytes()))).collect();
+                let columns: Vec<Option<Bytes>> = stored
+                    .iter()
+                    .map(|i| {
+                        row[*i]
+                            .as_ref()
+                            .map(|v| Bytes::copy_from_slice(v.as_bytes()))
+                    })
+                    .collect();
                 let (key, row) = loaded_row(table, false, *oid, &columns).unwrap();
                 state.put(&key, &row).unwrap();
             }
@@ -54,23 +76,59 @@ impl World {
             engine.adopt_table(&mut state, *oid, Lsn(10)).unwrap();
         }
         engine.fill(&mut state, &plan.view, &mut |_| {}).unwrap();
-        World { state, engine, base, catalog, spec, lsn: 100 }
+        World {
+            state,
+            engine,
+            base,
+            catalog,
+            spec,
+            lsn: 100,
+        }
     }
 
     /// As after a stop and a start.
     pub(crate) fn reopen(self) -> World {
-        let World { state, engine, base, catalog, spec, lsn } = self;
+        let World {
+            state,
+            engine,
+            base,
+            catalog,
+            spec,
+            lsn,
+        } = self;
         drop(engine);
         state.close().unwrap();
         let mut state = State::with_base(Arc::new(base.clone()), options()).unwrap();
-        let (engine, needs) =
-            Engine::open(&mut state, &catalog, &GeneratedColumns::new(), std::slice::from_ref(&spec), &BTreeSet::new()).unwrap();
-        assert_eq!(needs, readside_projection::Needs::default(), "a start after a stop has nothing to do");
-        World { state, engine, base, catalog, spec, lsn }
+        let (engine, needs) = Engine::open(
+            &mut state,
+            &catalog,
+            &GeneratedColumns::new(),
+            std::slice::from_ref(&spec),
+            &BTreeSet::new(),
+        )
+        .unwrap();
+        assert_eq!(
+            needs,
+            readside_projection::Needs::default(),
+            "a start after a stop has nothing to do"
+        );
+        World {
+            state,
+            engine,
+            base,
+            catalog,
+            spec,
+            lsn,
+        }
     }
 
     /// A batch of some transactions; gives the keys that it marked.
-    pub(crate) fn batch(&mut self, schema: &Schema, tables: &mut Tables, dice: &mut Dice) -> BTreeSet<Vec<u8>> {
+    pub(crate) fn batch(
+        &mut self,
+        schema: &Schema,
+        tables: &mut Tables,
+        dice: &mut Dice,
+    ) -> BTreeSet<Vec<u8>> {
         let mut batch = self.engine.begin(&self.state).unwrap();
         for _ in 0..dice.weighted(&[(4, 1), (2, 2), (1, 4)]) {
             let mut messages: Vec<Bytes> = schema.tables.iter().map(relation).collect();
@@ -86,7 +144,14 @@ impl World {
                 end_lsn: Lsn(self.lsn + 8),
                 commit_time: Timestamp::default(),
             };
-            self.engine.apply(&mut self.state, &mut batch, header, &mut messages.into_iter()).unwrap();
+            self.engine
+                .apply(
+                    &mut self.state,
+                    &mut batch,
+                    header,
+                    &mut messages.into_iter(),
+                )
+                .unwrap();
         }
         self.engine.finish(&mut self.state, batch).unwrap();
         self.take_pending()
@@ -95,8 +160,11 @@ impl World {
     /// The keys that are pending, which are not any more.
     pub(crate) fn take_pending(&mut self) -> BTreeSet<Vec<u8>> {
         let target = self.engine.views()[0].targets[0];
-        let keys: BTreeSet<Vec<u8>> =
-            pending::queued(&self.state, target, None, usize::MAX).unwrap().into_iter().map(|q| q.key).collect();
+        let keys: BTreeSet<Vec<u8>> = pending::queued(&self.state, target, None, usize::MAX)
+            .unwrap()
+            .into_iter()
+            .map(|q| q.key)
+            .collect();
         for key in &keys {
             pending::acknowledge(&mut self.state, target, key, Lsn(u64::MAX)).unwrap();
         }
@@ -106,7 +174,9 @@ impl World {
 
     /// What a key has.
     pub(crate) fn render(&self, key: &[u8]) -> Rendered {
-        self.engine.views()[0].render(&self.state, key, DocumentForm::Json).unwrap()
+        self.engine.views()[0]
+            .render(&self.state, key, DocumentForm::Json)
+            .unwrap()
     }
 
     /// Rows, indexes, internal tables, accumulators, candidates and the stages' dead letters.
@@ -129,14 +199,22 @@ pub(crate) fn difference(kept: &Entries, fresh: &Entries) -> Option<String> {
         match fresh.get(key) {
             None => out.push(format!("kept only:  {} = {}", shown(key), shown(value))),
             Some(other) if other != value => {
-                out.push(format!("differs:    {}\n  kept  {}\n  fresh {}", shown(key), shown(value), shown(other)));
+                out.push(format!(
+                    "differs:    {}\n  kept  {}\n  fresh {}",
+                    shown(key),
+                    shown(value),
+                    shown(other)
+                ));
             }
             Some(_) => {}
         }
     }
-    out.extend(fresh.iter().filter(|(key, _)| !kept.contains_key(*key)).map(|(key, value)| {
-        format!("fresh only: {} = {}", shown(key), shown(value))
-    }));
+    out.extend(
+        fresh
+            .iter()
+            .filter(|(key, _)| !kept.contains_key(*key))
+            .map(|(key, value)| format!("fresh only: {} = {}", shown(key), shown(value))),
+    );
     (!out.is_empty()).then(|| out.join("\n"))
 }
 
@@ -154,5 +232,9 @@ fn shown(bytes: &[u8]) -> String {
 
 /// The rows of a filled world by key, marks taken away.
 pub(crate) fn rows_of(world: &mut World) -> BTreeMap<Vec<u8>, Rendered> {
-    world.take_pending().into_iter().map(|key| (key.clone(), world.render(&key))).collect()
+    world
+        .take_pending()
+        .into_iter()
+        .map(|key| (key.clone(), world.render(&key)))
+        .collect()
 }
