@@ -164,12 +164,13 @@ impl Control for Pipeline {
     async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, ControlError> {
         self.known_names(&request.views, &request.sinks)?;
         let timeline = self.facts.lock().source.timeline.unwrap_or(0);
-        if let Some(asked) = request.timeline {
-            if timeline != 0 && asked != timeline {
-                return Err(ControlError::Refused(format!(
-                    "the source is on timeline {timeline}, and the LSN is of timeline {asked}"
-                )));
-            }
+        if let Some(asked) = request.timeline
+            && timeline != 0
+            && asked != timeline
+        {
+            return Err(ControlError::Refused(format!(
+                "the source is on timeline {timeline}, and the LSN is of timeline {asked}"
+            )));
         }
         let lsn = match request.lsn {
             Some(lsn) => crate::stream_lsn(lsn, 16 << 20),

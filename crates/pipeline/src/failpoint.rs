@@ -30,9 +30,10 @@ pub(crate) fn failpoint(name: &str) {
         let (name, count) = text.split_once(':').unwrap_or((&text, "1"));
         Some((name.to_owned(), count.parse().ok()?))
     });
-    if let Some((wanted, count)) = armed {
-        if wanted == name && HITS.fetch_add(1, Ordering::Relaxed) + 1 == *count {
-            std::process::abort();
-        }
+    if let Some((wanted, count)) = armed
+        && wanted == name
+        && HITS.fetch_add(1, Ordering::Relaxed) + 1 == *count
+    {
+        std::process::abort();
     }
 }

@@ -29,6 +29,10 @@ const BATCH_CHANGES: u64 = 8_192;
 const BATCH_BYTES: u64 = 8 << 20;
 const IDLE: Duration = Duration::from_millis(200);
 
+/// Something to be done with state between two batches; it says whether it marked keys.
+pub(crate) type Errand =
+    Box<dyn FnOnce(&mut State, &mut Engine) -> Result<bool, PipelineError> + Send>;
+
 /// What the projector is asked to do.
 pub(crate) enum Command {
     /// There is more in the changelog.
@@ -38,7 +42,7 @@ pub(crate) enum Command {
     /// A sink has answered.
     Acknowledge(Acknowledgement),
     /// Anything else, between two batches; it says whether it marked keys.
-    With(Box<dyn FnOnce(&mut State, &mut Engine) -> Result<bool, PipelineError> + Send>),
+    With(Errand),
     /// End.
     Stop,
 }
@@ -156,6 +160,26 @@ impl Projector {
         self.state.commit(committed);
         self.state.flush_now()?;
         Ok(())
+    }
+
+    /// Passes over what ends at or below `lsn`, which a copy at `lsn` shows already, but for the relations that are described there:
+    /// nothing describes them again to whoever reads on from `lsn`. Says whether the durable end has been reached before it.
+    pub(crate) fn pass_over_to(&mut self, lsn: Lsn) -> Result<bool, PipelineError> {
+        loop {
+            match self.next()? {
+                None => return Ok(true),
+                Some(record) if record.end() > lsn => {
+                    self.held = Some(record);
+                    return Ok(false);
+                }
+                Some(Record::Transaction(transaction)) => {
+                    each_message(&transaction, &mut |messages| {
+                        Ok(self.engine.describe(&mut self.state, messages)?)
+                    })?;
+                }
+                Some(Record::Keepalive { .. } | Record::Control { .. }) => {}
+            }
+        }
     }
 
     /// Applies what ends at or below `lsn`; says whether the changelog's durable end has been reached before it.

@@ -275,10 +275,8 @@ impl Pipeline {
             capture.abort();
         }
         let _ = commands.send(Command::Stop);
-        if !projector_over {
-            if let Ok(Err(error)) = projector_ended.await {
-                error!("closing state: {error}");
-            }
+        if !projector_over && let Ok(Err(error)) = projector_ended.await {
+            error!("closing state: {error}");
         }
         info!("stopped");
         result
@@ -424,19 +422,16 @@ impl Pipeline {
             )
             .await?;
             let behind = projector.state.committed().published;
-            if fresh {
-                if behind > loaded.lsn {
-                    return Err(PipelineError::OtherSource {
-                        path: self.config.data_dir.display().to_string(),
-                        reason: format!(
-                            "the source is at {}, and this was filled up to {behind}",
-                            loaded.lsn
-                        ),
-                    });
-                }
-            } else {
-                self.reach(projector, durable, loaded.lsn).await?;
+            if fresh && behind > loaded.lsn {
+                return Err(PipelineError::OtherSource {
+                    path: self.config.data_dir.display().to_string(),
+                    reason: format!(
+                        "the source is at {}, and this was filled up to {behind}",
+                        loaded.lsn
+                    ),
+                });
             }
+            self.reach(projector, durable, loaded.lsn, fresh).await?;
             tokio::task::block_in_place(|| -> Result<(), PipelineError> {
                 projector.adopt(&needs.tables, loaded.lsn)?;
                 store_fingerprints(&mut projector.state, &loaded.fingerprints)?;
@@ -449,16 +444,24 @@ impl Pipeline {
         tokio::task::block_in_place(|| projector.make_ready(&needs.views, found_end))
     }
 
-    /// Applies the changelog up to `lsn`, waiting for the source to get there.
+    /// Takes the changelog up to `lsn`, waiting for the source to get there: applied, or passed over if nothing in state leads up to it.
     async fn reach(
         &self,
         projector: &mut Projector,
         durable: &readside_changelog::Durable,
         lsn: Lsn,
+        pass_over: bool,
     ) -> Result<(), PipelineError> {
         loop {
-            let at_end = tokio::task::block_in_place(|| projector.catch_up_to(lsn))?;
-            if !at_end || durable.end() >= lsn && projector.state.committed().published >= lsn {
+            let end = durable.end();
+            let at_end = tokio::task::block_in_place(|| {
+                if pass_over {
+                    projector.pass_over_to(lsn)
+                } else {
+                    projector.catch_up_to(lsn)
+                }
+            })?;
+            if !at_end || end >= lsn {
                 return Ok(());
             }
             self.ask.notify_one();

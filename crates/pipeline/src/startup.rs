@@ -178,19 +178,17 @@ pub(crate) async fn open(
         timeline: system.timeline,
     };
     let stored = stored_identity(&state)?;
-    if let Some(stored) = &stored {
-        if resynchronise.is_none()
-            && (stored.system_id != identity.system_id
-                || stored.database_oid != identity.database_oid)
-        {
-            return Err(PipelineError::OtherSource {
-                path: config.data_dir.display().to_string(),
-                reason: format!(
-                    "it was filled from database `{}` of system {}, and this is `{}` of system {}",
-                    stored.database, stored.system_id, identity.database, identity.system_id
-                ),
-            });
-        }
+    if let Some(stored) = &stored
+        && resynchronise.is_none()
+        && (stored.system_id != identity.system_id || stored.database_oid != identity.database_oid)
+    {
+        return Err(PipelineError::OtherSource {
+            path: config.data_dir.display().to_string(),
+            reason: format!(
+                "it was filled from database `{}` of system {}, and this is `{}` of system {}",
+                stored.database, stored.system_id, identity.database, identity.system_id
+            ),
+        });
     }
     let slot = slot_status(&client, &config.slot).await?;
     let confirmed = match &slot {
@@ -372,21 +370,20 @@ fn changed_tables(
 ) -> Result<BTreeSet<u32>, PipelineError> {
     let mut out = BTreeSet::new();
     for (oid, now) in now {
-        if let Some(was) = stored_fingerprint(state, *oid)? {
-            if was.change(now) == TableChange::Rewritten
-                || was.change(now) == TableChange::Partitions
-            {
-                warn!(
-                    table = format!("{}.{}", now.schema, now.name),
-                    "the table was altered: it is copied anew and compared"
-                );
-                let root = catalog
-                    .tables
-                    .values()
-                    .find(|table| table.leaves.contains(oid))
-                    .map_or(*oid, |table| table.oid);
-                out.insert(root);
-            }
+        if let Some(was) = stored_fingerprint(state, *oid)?
+            && (was.change(now) == TableChange::Rewritten
+                || was.change(now) == TableChange::Partitions)
+        {
+            warn!(
+                table = format!("{}.{}", now.schema, now.name),
+                "the table was altered: it is copied anew and compared"
+            );
+            let root = catalog
+                .tables
+                .values()
+                .find(|table| table.leaves.contains(oid))
+                .map_or(*oid, |table| table.oid);
+            out.insert(root);
         }
     }
     Ok(out)
