@@ -27,6 +27,8 @@ enum Kept {
     Accumulated,
     /// In an accumulator over distinct values, each with a count.
     Distinct,
+    /// In an accumulator over distinct values that may look different, each the first of an ordered index.
+    DistinctFirst,
     /// The first of an ordered index (min, max).
     Extreme { descending: bool },
     /// Collected from an ordered index.
@@ -39,6 +41,8 @@ pub(crate) struct GroupExec {
     stage: u32,
     keys: Vec<Expr>,
     key_types: Vec<Type>,
+    /// Whether equal keys may look different, so that it matters whose are shown.
+    keys_vary: bool,
     calls: Vec<(AggCall, Kept)>,
 }
 
@@ -77,6 +81,9 @@ impl GroupExec {
                     None if call.func.needs_order_index() || !call.order.is_empty() => {
                         Kept::Collected
                     }
+                    None if call.distinct && call.arg_types.iter().any(varies) => {
+                        Kept::DistinctFirst
+                    }
                     None if call.distinct => Kept::Distinct,
                     None => Kept::Accumulated,
                 };
@@ -86,6 +93,7 @@ impl GroupExec {
         GroupExec {
             stage,
             keys: keys.to_vec(),
+            keys_vary: key_types.iter().any(varies),
             key_types,
             calls,
         }
@@ -177,7 +185,9 @@ impl GroupExec {
                     .calls
                     .iter()
                     .map(|(call, kept)| match kept {
-                        Kept::Accumulated | Kept::Distinct => Some(Accumulator::new(&call.func)),
+                        Kept::Accumulated | Kept::Distinct | Kept::DistinctFirst => {
+                            Some(Accumulator::new(&call.func))
+                        }
                         _ => None,
                     })
                     .collect(),
@@ -203,6 +213,11 @@ impl GroupExec {
             group.keys.clone_from(&contribution.keys);
         }
         group.rows += sign;
+        if self.keys_vary {
+            let mut at = self.call_key(keyspace::CONTRIBUTION, key, KEYS);
+            at.extend_from_slice(block_key);
+            put_or_delete(state, &at, &contribution.keys, sign)?;
+        }
         if contribution.calls.iter().any(Result::is_err) {
             group.errors += sign;
             return Ok(());
@@ -235,6 +250,27 @@ impl GroupExec {
                     }
                     if count == 0 || now == 0 {
                         accumulate(&mut group.accumulators[i], args, sign);
+                    }
+                }
+                Kept::DistinctFirst => {
+                    if args.iter().any(Value::is_null) {
+                        continue;
+                    }
+                    let mut at = self.call_key(keyspace::CONTRIBUTION, key, i);
+                    for (arg, ty) in args.iter().zip(&call.arg_types) {
+                        encode_key(&mut at, arg, ty);
+                    }
+                    let was = first_args(state, &at)?;
+                    let prefix = at.len();
+                    at.extend_from_slice(block_key);
+                    put_or_delete(state, &at, args, sign)?;
+                    let is = first_args(state, &at[..prefix])?;
+                    if was != is {
+                        for (args, sign) in [(was, -1), (is, 1)] {
+                            if let Some(args) = args {
+                                accumulate(&mut group.accumulators[i], &args, sign);
+                            }
+                        }
                     }
                 }
                 Kept::Extreme { descending } => {
@@ -276,7 +312,11 @@ impl GroupExec {
         groups: Groups,
     ) -> Result<BTreeSet<Vec<u8>>, ProjectionError> {
         let mut changed = BTreeSet::new();
-        for (key, group) in groups.touched {
+        for (key, mut group) in groups.touched {
+            if self.keys_vary {
+                let first = first_args(state, &self.call_key(keyspace::CONTRIBUTION, &key, KEYS))?;
+                group.keys = first.unwrap_or(group.keys);
+            }
             let at = self.key(keyspace::ACCUMULATOR, &key);
             let gone = group.rows == 0 && !self.is_global();
             let row = if gone {
@@ -316,10 +356,12 @@ impl GroupExec {
         }
         for (i, (call, kept)) in self.calls.iter().enumerate() {
             let value = match kept {
-                Kept::Accumulated | Kept::Distinct => match &group.accumulators[i] {
-                    Some(accumulator) => accumulator.value(),
-                    None => Ok(Value::Null),
-                },
+                Kept::Accumulated | Kept::Distinct | Kept::DistinctFirst => {
+                    match &group.accumulators[i] {
+                        Some(accumulator) => accumulator.value(),
+                        None => Ok(Value::Null),
+                    }
+                }
                 Kept::Extreme { .. } => {
                     match state.first(&self.call_key(keyspace::CONTRIBUTION, key, i))? {
                         Some((_, bytes)) => Ok(decode_args(bytes)?
@@ -404,7 +446,10 @@ impl GroupExec {
         }
         let mut accumulators = Vec::new();
         for (call, kept) in &self.calls {
-            if !matches!(kept, Kept::Accumulated | Kept::Distinct) {
+            if !matches!(
+                kept,
+                Kept::Accumulated | Kept::Distinct | Kept::DistinctFirst
+            ) {
                 accumulators.push(None);
                 continue;
             }
@@ -434,6 +479,39 @@ fn dead(group: &GroupState) -> EvalError {
             group.errors, group.rows
         ),
     }
+}
+
+/// In the place of an aggregate's number: the group keys of each contribution, of which the first are shown.
+const KEYS: usize = 0xFFFF;
+
+/// Whether equal values of the type may look different: 1.0 and 1.00.
+fn varies(ty: &Type) -> bool {
+    match ty.base() {
+        Type::Bool
+        | Type::Int2
+        | Type::Int4
+        | Type::Int8
+        | Type::Oid
+        | Type::Text
+        | Type::Varchar
+        | Type::Name
+        | Type::Bytea
+        | Type::Date
+        | Type::Time
+        | Type::Timestamp
+        | Type::TimestampTz
+        | Type::Uuid
+        | Type::Enum(_) => false,
+        Type::Array(element) => varies(element),
+        _ => true,
+    }
+}
+
+fn first_args(state: &State, prefix: &[u8]) -> Result<Option<Vec<Value>>, ProjectionError> {
+    state
+        .first(prefix)?
+        .map(|(_, bytes)| decode_args(bytes))
+        .transpose()
 }
 
 fn accumulate(accumulator: &mut Option<Accumulator>, args: &[Value], sign: i64) {

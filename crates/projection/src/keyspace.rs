@@ -9,7 +9,8 @@
 //! | `0x20` | stage id, row key | row of an internal table |
 //! | `0x21` | stage id, group key | accumulators |
 //! | `0x22` | stage id, group key, aggregate, sort key, block key | arguments of a contribution |
-//! | `0x23` | stage id, group key, aggregate, value | how often, and the value |
+//! | `0x22` | stage id, group key, `0xFFFF`, block key | the group key's values in a contribution, if equal ones may look different |
+//! | `0x23` | stage id, group key, aggregate, value | how often |
 //! | `0x24` | stage id, partition, sort key, block key | outputs of a candidate row |
 //! | `0x30` | target id, block key | pending: first, last, when |
 //! | `0x31` | target id, first position, block key | – |
