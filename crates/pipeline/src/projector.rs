@@ -260,6 +260,10 @@ impl Projector {
             Record::Transaction(transaction) => transaction,
         };
         let mut batch = self.engine.begin(&self.state)?;
+        if transaction.is_large() {
+            // It may not fit into memory: pieces of it go to disk before it is whole, each with what undoes it.
+            self.state.begin_large()?;
+        }
         let mut bytes = transaction.bytes();
         apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
         while batch.changes < BATCH_CHANGES && bytes < BATCH_BYTES {

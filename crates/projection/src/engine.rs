@@ -336,6 +336,9 @@ impl Engine {
             )? {
                 batch.changes += 1;
                 *batch.tables.entry(table).or_default() += 1;
+                if state.is_large() && batch.changes.is_multiple_of(LARGE_PIECE) {
+                    state.maybe_flush()?;
+                }
             }
         }
         batch.transactions += 1;
@@ -914,6 +917,9 @@ fn update_indexes(
     }
     Ok(())
 }
+
+/// Changes of a transaction larger than memory between two looks at how much memory it has taken.
+const LARGE_PIECE: u64 = 4_096;
 
 /// How many entries one piece of a long piece of work writes before it lets the state flush.
 const PIECE: usize = 20_000;

@@ -347,10 +347,10 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                     .get(usize::from(occ.0))
                     .cloned()
                     .flatten();
-                if let Some(KeyPart::Row(key)) = part {
-                    if let Some(slot) = self.row_of(relation, key)? {
-                        return each(self, slot);
-                    }
+                if let Some(KeyPart::Row(key)) = part
+                    && let Some(slot) = self.row_of(relation, key)?
+                {
+                    return each(self, slot);
                 }
                 Ok(Flow::Continue)
             }

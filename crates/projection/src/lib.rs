@@ -16,6 +16,7 @@ pub mod dead;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod group;
 mod ingest;
 mod keyspace;
@@ -36,6 +37,7 @@ pub use engine::{
     loaded_row, row_key,
 };
 pub use error::ProjectionError;
+pub use explain::explain_paths;
 pub use ingest::TransactionHeader;
 pub use keyspace::RelationId;
 pub use pending::TargetId;

@@ -22,7 +22,8 @@ pub(crate) async fn explain(
     view::described(&client, &catalog, &plan)
         .await
         .map_err(Failure::refused)?;
-    let text = readside_sql::explain(&plan, &catalog);
+    let mut text = readside_sql::explain(&plan, &catalog);
+    text.push_str(&readside_projection::explain_paths(&plan, &catalog).map_err(Failure::stopped)?);
     if output.json {
         output.json_result(&as_json(&plan, &text));
     } else {
