@@ -53,6 +53,16 @@ pub fn mark(
     let at = place(target, key);
     let found = state.get(&at)?.map(decode).transpose()?;
     let entry = match found {
+        // A key that waits already and is marked from further back, as after a sink lost its rows, waits from there.
+        Some(entry) if first < entry.first => {
+            state.delete(&queue_place(target, entry.first, key))?;
+            state.put(&queue_place(target, first, key), &[])?;
+            Pending {
+                first,
+                last: entry.last.max(last),
+                ..entry
+            }
+        }
         Some(entry) => Pending {
             last: entry.last.max(last),
             ..entry
