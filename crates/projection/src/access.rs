@@ -103,6 +103,18 @@ pub(crate) struct Variant {
     pub(crate) children: Vec<Variant>,
 }
 
+/// The way from a changed row to keys of rows that a side has none in, by what it has in its absence.
+#[derive(Debug)]
+pub(crate) struct AbsentLift {
+    /// Look-ups towards what the side is joined to.
+    pub(crate) steps: Steps,
+    /// The side's occurrences, which are absent from here on.
+    pub(crate) side: Vec<OccId>,
+    /// Look-ups of the other key occurrences that are always there.
+    pub(crate) rest: Steps,
+    pub(crate) variants: Vec<Variant>,
+}
+
 /// The way from a changed row to the block's keys.
 #[derive(Debug)]
 pub(crate) struct Lift {
@@ -111,6 +123,8 @@ pub(crate) struct Lift {
     /// Look-ups towards the key occurrences that are always there.
     pub(crate) steps: Steps,
     pub(crate) variants: Vec<Variant>,
+    /// The ways on which a side that the row stands in is absent, where other look-ups read that side.
+    pub(crate) absent: Vec<AbsentLift>,
     /// Some step has to read every row of something.
     pub(crate) global: bool,
 }
@@ -124,6 +138,14 @@ pub(crate) struct OccExec {
     pub(crate) lift: Option<Lift>,
 }
 
+/// What must hold of a key's own rows alone if a level is there.
+#[derive(Debug)]
+pub(crate) struct KeyChecks {
+    /// The level's key occurrences; it is there if one of them is. None for the outermost level, which always is.
+    pub(crate) level: Vec<OccId>,
+    pub(crate) conjuncts: Vec<Expr>,
+}
+
 /// A block, ready to run.
 #[derive(Debug)]
 pub(crate) struct BlockExec {
@@ -133,6 +155,7 @@ pub(crate) struct BlockExec {
     pub(crate) subqueries: Vec<(QueryExec, SubqueryKind)>,
     pub(crate) nested: BTreeMap<OccId, QueryExec>,
     pub(crate) key: Vec<OccId>,
+    pub(crate) key_checks: Vec<KeyChecks>,
 }
 
 /// What a lift may walk along.
@@ -142,12 +165,22 @@ pub(crate) struct BlockExec {
 /// that holds. Another one may have no row, so no way leads through it.
 #[derive(Debug, Clone, Default)]
 struct Pool {
-    /// Conjuncts, and the sides that must be there for them to hold.
-    conjuncts: Vec<(Expr, Vec<OccId>)>,
+    conjuncts: Vec<PoolConjunct>,
     /// Each occurrence with the sides that it stands in.
     sides: BTreeMap<OccId, Vec<OccId>>,
     /// The sides that are there.
     there: BTreeSet<OccId>,
+}
+
+/// Something that holds.
+#[derive(Debug, Clone)]
+struct PoolConjunct {
+    /// As it stands.
+    written: Expr,
+    /// With the columns of the query that the changed row is in seen through.
+    seen: Expr,
+    /// The sides that must be there for it to hold.
+    sides: Vec<OccId>,
 }
 
 impl Pool {
@@ -156,11 +189,15 @@ impl Pool {
             self.sides.insert(*occ, sides.to_vec());
         }
         for conjunct in &level.conjuncts {
-            let conjunct = match inner {
+            let seen = match inner {
                 Some((derived, query)) => through(conjunct, derived, query),
                 None => conjunct.clone(),
             };
-            self.conjuncts.push((conjunct, sides.to_vec()));
+            self.conjuncts.push(PoolConjunct {
+                written: conjunct.clone(),
+                seen,
+                sides: sides.to_vec(),
+            });
         }
         for child in &level.children {
             let mut sides = sides.to_vec();
@@ -179,8 +216,8 @@ impl Pool {
         };
         self.conjuncts
             .iter()
-            .filter(|(_, sides)| sides.iter().all(there))
-            .map(|(conjunct, _)| conjunct)
+            .filter(|c| c.sides.iter().all(there))
+            .map(|c| &c.seen)
             .collect()
     }
 }
@@ -189,6 +226,33 @@ struct Planner<'p, 'r> {
     stage: &'p Stage,
     scopes: Scopes<'p>,
     relations: &'r mut dyn Relations,
+}
+
+/// Collects the conjuncts that speak of key occurrences alone, level by level.
+fn add_key_checks(level: &Level, outermost: bool, key: &BTreeSet<OccId>, out: &mut Vec<KeyChecks>) {
+    let of_key = |conjunct: &&Expr| {
+        let mut of_key = true;
+        conjunct.walk(&mut |e| match e {
+            Expr::Column(column) => of_key &= key.contains(&column.occ),
+            Expr::Present(occ) => of_key &= key.contains(occ),
+            Expr::Subquery(_) => of_key = false,
+            _ => {}
+        });
+        of_key
+    };
+    let conjuncts: Vec<Expr> = level.conjuncts.iter().filter(of_key).cloned().collect();
+    if !conjuncts.is_empty() {
+        let level = if outermost {
+            Vec::new()
+        } else {
+            let all = level.all_occs();
+            all.into_iter().filter(|occ| key.contains(occ)).collect()
+        };
+        out.push(KeyChecks { level, conjuncts });
+    }
+    for child in &level.children {
+        add_key_checks(child, false, key, out);
+    }
 }
 
 /// Works out how a stage's block is run.
@@ -228,6 +292,8 @@ impl Planner<'_, '_> {
         let free = self.steps(&root_level, &mut BTreeSet::new(), None);
         let keyed = self.steps(&root_level, &mut BTreeSet::new(), Some(&key));
         let root = self.query_exec(&block.query, free);
+        let mut key_checks = Vec::new();
+        add_key_checks(&root_level, true, &key, &mut key_checks);
         let mut subqueries = Vec::new();
         for subquery in &block.subqueries {
             let steps = self.nested_steps(&subquery.query);
@@ -274,6 +340,7 @@ impl Planner<'_, '_> {
             subqueries,
             nested,
             key: block.key.clone(),
+            key_checks,
         })
     }
 
@@ -513,17 +580,73 @@ impl Planner<'_, '_> {
             .copied()
             .collect();
         let mut global = false;
-        let steps = self.walk(&mut bound, &always, &pool, &mut global);
+        let steps = self.walk(&mut bound, &always, &pool, Some(&mut global));
         let mut variants = Vec::new();
         for child in &root.children {
             variants.extend(self.variant(child, &bound, &key, &pool, &mut global));
+        }
+        let mut absent = Vec::new();
+        for side in &pool.there {
+            absent.extend(self.absent_lift(occ, *side, &pool, &always, &key, &mut global));
         }
         Lift {
             residual: self.residual(occ),
             steps,
             variants,
+            absent,
             global,
         }
+    }
+
+    /// What a side's absence decides elsewhere, as in `… LEFT JOIN b ON … LEFT JOIN c ON c.id = coalesce(b.c_id, 1)`: when the row of
+    /// `b` goes, other rows of `c` come, to which no row that changed leads.
+    fn absent_lift(
+        &mut self,
+        occ: OccId,
+        side: OccId,
+        pool: &Pool,
+        always: &[OccId],
+        key: &BTreeSet<OccId>,
+        global: &mut bool,
+    ) -> Option<AbsentLift> {
+        let in_side = |sides: &Vec<OccId>| sides.contains(&side);
+        let own: BTreeSet<OccId> = pool
+            .sides
+            .iter()
+            .filter(|(_, sides)| in_side(sides))
+            .map(|(occ, _)| *occ)
+            .collect();
+        let reads_side =
+            |c: &PoolConjunct| !in_side(&c.sides) && !self.scopes.needs(&c.written).is_disjoint(&own);
+        if !pool.conjuncts.iter().any(reads_side) {
+            return None;
+        }
+        let mut towards = pool.clone();
+        towards.conjuncts.retain(|c| !reads_side(c));
+        let mut beyond = pool.clone();
+        beyond.there.remove(&side);
+        beyond.conjuncts.retain(|c| !in_side(&c.sides));
+        for conjunct in &mut beyond.conjuncts {
+            if reads_side(conjunct) {
+                conjunct.seen = conjunct.written.clone();
+            }
+        }
+        beyond.sides.retain(|_, sides| !in_side(sides));
+        let mut bound = BTreeSet::from([occ]);
+        let steps = self.walk(&mut bound, always, &towards, None);
+        bound.extend(&own);
+        let rest = self.walk(&mut bound, always, &beyond, Some(global));
+        let root = self.scopes.list[0].level.clone();
+        let mut variants = Vec::new();
+        for child in root.children.iter().filter(|c| c.occs.first() != Some(&side)) {
+            variants.extend(self.variant(child, &bound, key, &beyond, global));
+        }
+        Some(AbsentLift {
+            steps,
+            side: own.into_iter().collect(),
+            rest,
+            variants,
+        })
     }
 
     fn variant(
@@ -551,7 +674,7 @@ impl Planner<'_, '_> {
         let mut bound = bound.clone();
         let mut pool = pool.clone();
         pool.there.extend(level.occs.first());
-        let steps = self.walk(&mut bound, &own, &pool, global);
+        let steps = self.walk(&mut bound, &own, &pool, Some(global));
         let mut children = Vec::new();
         for child in &level.children {
             children.extend(self.variant(child, &bound, key, &pool, global));
@@ -563,13 +686,14 @@ impl Planner<'_, '_> {
         })
     }
 
-    /// Look-ups that bind all targets; a target that cannot be reached is read whole.
+    /// Look-ups that bind all targets. A target that cannot be reached is read whole, which `global` then says, or is left out where
+    /// there is nobody to tell.
     fn walk(
         &mut self,
         bound: &mut BTreeSet<OccId>,
         targets: &[OccId],
         pool: &Pool,
-        global: &mut bool,
+        mut global: Option<&mut bool>,
     ) -> Steps {
         let mut steps: Vec<(OccId, Access, BTreeSet<OccId>)> = Vec::new();
         let mut reached = bound.clone();
@@ -605,10 +729,13 @@ impl Planner<'_, '_> {
             }
             let (occ, access) = match best {
                 Some((_, occ, access)) => (occ, access),
-                None => {
-                    *global = true;
-                    (target, Access::Scan)
-                }
+                None => match &mut global {
+                    Some(global) => {
+                        **global = true;
+                        (target, Access::Scan)
+                    }
+                    None => break,
+                },
             };
             let needs = match &access {
                 Access::Key(parts) | Access::Index { parts, .. } => parts
@@ -660,7 +787,11 @@ impl Planner<'_, '_> {
                     {
                         let equals = through(equals, *output, scope.query);
                         if self.null_is_false(id, scope.parent) || self.is_never_null(&equals) {
-                            pool.conjuncts.push((equals, Vec::new()));
+                            pool.conjuncts.push(PoolConjunct {
+                                written: equals.clone(),
+                                seen: equals,
+                                sides: Vec::new(),
+                            });
                         }
                     }
                     (None, None)

@@ -37,9 +37,44 @@ impl<'s, 'p> Evaluator<'s, 'p> {
                 this.variants(&todo, add)?;
                 Ok(Flow::Continue)
             })?;
+            for absent in &lift.absent {
+                self.run(&absent.steps, &mut |this| {
+                    let before: Vec<Slot<'s>> = absent.side.iter().map(|o| this.slot(*o)).collect();
+                    for occ in &absent.side {
+                        this.bind(*occ, Slot::Absent);
+                    }
+                    this.run(&absent.rest, &mut |this| {
+                        let todo: Vec<&'p Variant> = absent.variants.iter().collect();
+                        this.variants(&todo, add)?;
+                        Ok(Flow::Continue)
+                    })?;
+                    for (occ, slot) in absent.side.iter().zip(before) {
+                        this.bind(*occ, slot);
+                    }
+                    Ok(Flow::Continue)
+                })?;
+            }
         }
         self.bind(occ, Slot::Unbound);
         Ok(())
+    }
+
+    /// Whether a row can be made of the rows that the key names: else the key is none, and its text could be that of another.
+    ///
+    /// A row that is there in this snapshot passes. So does one that was there in the other snapshot and consists of rows that did not
+    /// change: what is asked is asked of the key's own rows alone.
+    fn may_be_a_key(&self) -> Result<bool, ProjectionError> {
+        for checks in &self.block.key_checks {
+            let there = checks.level.is_empty()
+                || checks
+                    .level
+                    .iter()
+                    .any(|occ| matches!(self.slot(*occ), Slot::Row { .. }));
+            if there && !self.may_hold(&checks.conjuncts)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn variants(
@@ -48,7 +83,11 @@ impl<'s, 'p> Evaluator<'s, 'p> {
         add: &mut dyn FnMut(Vec<u8>) -> Result<(), ProjectionError>,
     ) -> Result<(), ProjectionError> {
         let Some((variant, rest)) = todo.split_first() else {
-            return add(encode_block_key(&self.current_key()));
+            return if self.may_be_a_key()? {
+                add(encode_block_key(&self.current_key()))
+            } else {
+                Ok(())
+            };
         };
         // The side absent. What the lift has bound inside of it is put back afterwards.
         let before: Vec<Slot<'s>> = variant.key_occs.iter().map(|occ| self.slot(*occ)).collect();
