@@ -5,7 +5,7 @@
 //! Always: values come from one snapshot at a transaction boundary; a key is cleared only by an acknowledgement; after an ambiguous
 //! outcome there is a fence before the next write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -68,6 +68,8 @@ pub(crate) struct SinkWorker {
 struct Sent {
     key: Vec<u8>,
     sink_key: RenderedKey,
+    /// Which of the batch's writes it is: several keys of state can have one text, and one of them at most has a row.
+    write: usize,
     present: bool,
     /// The query's own error on this row.
     failed: Option<String>,
@@ -383,7 +385,10 @@ impl SinkWorker {
         let mut refused = 0_u64;
         let mut applied = 0_u64;
         let mut newer: Option<Version> = None;
-        for (sent, outcome) in sent.into_iter().zip(outcomes) {
+        for sent in sent {
+            let Some(outcome) = outcomes.get(sent.write).cloned() else {
+                continue;
+            };
             let item = |sent: Sent, dead: Option<String>| AcknowledgedItem {
                 dead: dead.or(sent.failed),
                 key: sent.key,
@@ -631,15 +636,16 @@ fn render(
     };
     let mut bytes = 0;
     let mut after: Option<Queued> = None;
-    loop {
+    let mut by_text: HashMap<Arc<str>, usize> = HashMap::new();
+    'all: loop {
         let queued = pending::queued(snapshot, target.id, after.as_ref(), 512)?;
         if queued.is_empty() {
-            return Ok(out);
+            break;
         }
         for queued in &queued {
             if out.sent.len() >= keys_max || bytes >= bytes_max {
                 out.complete = false;
-                return Ok(out);
+                break 'all;
             }
             let sink_key = target.view.sink_key(snapshot, &queued.key)?;
             let (body, failed) = match target.view.render(snapshot, &queued.key, form)? {
@@ -647,9 +653,10 @@ fn render(
                 Rendered::Row(body) => (Some(body), None),
                 Rendered::Failed(error) => (None, Some(error.message)),
             };
-            let sent = Sent {
+            let mut sent = Sent {
                 key: queued.key.clone(),
                 sink_key,
+                write: out.writes.len(),
                 present: body.is_some(),
                 failed,
             };
@@ -658,15 +665,28 @@ fn render(
                 continue;
             }
             bytes += sent.sink_key.text.len() + body.as_ref().map_or(0, body_bytes);
-            out.writes.push(Write {
-                key: Arc::clone(&sent.sink_key.text),
-                key_parts: sent.sink_key.parts.clone(),
-                body,
-            });
+            sent.write = *by_text
+                .entry(Arc::clone(&sent.sink_key.text))
+                .or_insert(sent.write);
+            match out.writes.get_mut(sent.write) {
+                Some(write) => write.body = body.or_else(|| write.body.take()),
+                None => out.writes.push(Write {
+                    key: Arc::clone(&sent.sink_key.text),
+                    key_parts: sent.sink_key.parts.clone(),
+                    body,
+                }),
+            }
             out.sent.push(sent);
         }
         after = queued.into_iter().last();
     }
+    for sent in &mut out.sent {
+        sent.present = out
+            .writes
+            .get(sent.write)
+            .is_some_and(|write| write.body.is_some());
+    }
+    Ok(out)
 }
 
 fn body_bytes(body: &Body) -> usize {
