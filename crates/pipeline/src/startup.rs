@@ -236,6 +236,8 @@ pub(crate) async fn open(
     }
     if fresh || gap {
         state_facts::put(&mut state, OWED, b"1")?;
+        // Once the log begins anew, nothing but this says that state does not lead up to it.
+        state.flush_now()?;
         if gap {
             warn!(
                 reason = resynchronise
