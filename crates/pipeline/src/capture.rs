@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::PipelineError;
 use crate::facts::{Facts, local_now};
 use crate::failpoint::failpoint;
+use crate::watchdog::Watchdog;
 
 /// How often the server hears from us while nothing makes it sooner.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +55,7 @@ pub(crate) struct Reading {
     pub(crate) owed: bool,
     transactions: u64,
     changes: u64,
+    watchdog: Option<Watchdog>,
 }
 
 impl Capture {
@@ -108,7 +110,14 @@ impl Capture {
         let mut stream = self.start(client, durable).await?;
         info!(from = %durable, slot = self.slot, "streaming");
         self.facts.source_connected(true, None);
-        let mut reading = Reading::default();
+        let watchdog = stream.hangup().and_then(Watchdog::over);
+        if let Err(error) = &watchdog {
+            warn!("no watchdog over the replication connection: {error}");
+        }
+        let mut reading = Reading {
+            watchdog: watchdog.ok(),
+            ..Reading::default()
+        };
         let mut status_due = tokio::time::Instant::now() + STATUS_EVERY;
         loop {
             let event = tokio::select! {
@@ -294,7 +303,10 @@ impl Capture {
         received: Lsn,
     ) -> Result<Lsn, PipelineError> {
         if reading.dirty {
-            tokio::task::block_in_place(|| self.changelog.sync())?;
+            tokio::task::block_in_place(|| match &reading.watchdog {
+                Some(watchdog) => watchdog.during(|| self.changelog.sync()),
+                None => self.changelog.sync(),
+            })?;
             failpoint("changelog.synced");
             reading.dirty = false;
         }

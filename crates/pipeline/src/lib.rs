@@ -22,6 +22,7 @@ mod projector;
 mod run;
 mod startup;
 mod verify;
+mod watchdog;
 mod writer;
 
 pub use config::{IntoConfig, Limits, RunConfig, ViewConfig};
