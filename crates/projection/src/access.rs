@@ -241,14 +241,17 @@ fn add_key_checks(level: &Level, outermost: bool, key: &BTreeSet<OccId>, out: &m
         of_key
     };
     let conjuncts: Vec<Expr> = level.conjuncts.iter().filter(of_key).cloned().collect();
-    if !conjuncts.is_empty() {
-        let level = if outermost {
-            Vec::new()
-        } else {
-            let all = level.all_occs();
-            all.into_iter().filter(|occ| key.contains(occ)).collect()
-        };
-        out.push(KeyChecks { level, conjuncts });
+    let own: Vec<OccId> = level
+        .all_occs()
+        .into_iter()
+        .filter(|occ| !outermost && key.contains(occ))
+        .collect();
+    // Of a side without a key the key does not say whether it is there.
+    if !conjuncts.is_empty() && (outermost || !own.is_empty()) {
+        out.push(KeyChecks {
+            level: own,
+            conjuncts,
+        });
     }
     for child in &level.children {
         add_key_checks(child, false, key, out);

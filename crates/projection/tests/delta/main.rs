@@ -5,6 +5,7 @@
 
 mod dice;
 mod history;
+mod oracle;
 mod schema;
 mod views;
 mod world;
@@ -109,7 +110,7 @@ fn reason(refusal: &str) -> String {
         .to_owned()
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
