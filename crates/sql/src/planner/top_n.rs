@@ -66,6 +66,9 @@ impl Planner<'_> {
                 }));
             }
         }
+        if keep == Keep::Keys {
+            self.keys_are_there(&query, span)?;
+        }
         if ties_left {
             let texts = group_texts.or_else(|| {
                 let key = covering(&self.arena, &query)?;
@@ -176,6 +179,27 @@ impl Planner<'_> {
             types: query.types,
             ..Query::over(None)
         })
+    }
+
+    /// Refuses a query whose rows are known by a key that may be NULL: its rows could not be found again by their keys.
+    fn keys_are_there(&self, query: &Query, span: Span) -> Checked<()> {
+        for occ in covering(&self.arena, query).unwrap_or_default() {
+            let key = candidate_keys(&self.arena, occ).into_iter().next();
+            for column in key.unwrap_or_default() {
+                let reference = Expr::Column(ColumnRef { occ, column });
+                if !self.is_not_null(query, &reference) {
+                    return Err(Problem::hinted(
+                        span,
+                        format!(
+                            "LIMIT over rows whose key `{}` may be NULL is not supported",
+                            self.expr_name(&reference)
+                        ),
+                        "make it NOT NULL or join it with INNER JOIN, or limit where the view is read",
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes the stage; gives its occurrence and, for [`Keep::Keys`], the key columns that it shows.
