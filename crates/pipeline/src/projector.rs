@@ -126,6 +126,9 @@ impl Projector {
 
     /// Takes over tables that were copied at `x`, which nothing in state is behind any more.
     pub(crate) fn adopt(&mut self, tables: &[u32], x: Lsn) -> Result<(), PipelineError> {
+        for oid in tables {
+            self.engine.adopt_table(&mut self.state, *oid, x)?;
+        }
         let at = x.max(self.state.committed().published);
         self.state.commit(Committed {
             applied: Position {
@@ -134,9 +137,6 @@ impl Projector {
             },
             published: at,
         });
-        for oid in tables {
-            self.engine.adopt_table(&mut self.state, *oid, x)?;
-        }
         Ok(())
     }
 

@@ -508,8 +508,9 @@ impl Engine {
             let mut touched = Touched::new();
             let keys = swap_shadow(state, &before, oid)?;
             touched.insert(relation, keys);
+            // The difference came about somewhere between where state was and the copy.
             let span = Span {
-                first: x,
+                first: Lsn(state.committed().published.0 + 1).min(x),
                 last: x,
                 since: Timestamp::default(),
             };
