@@ -90,49 +90,51 @@ impl Tables {
         dice: &mut Dice,
         plain: bool,
     ) -> Option<Change> {
-        let keys: Vec<Vec<String>> = self.0[&table.oid].keys().cloned().collect();
-        let kind = if keys.is_empty() {
+        let rows: Vec<Row> = self.rows(table).cloned().collect();
+        let kind = if rows.is_empty() {
             0
         } else {
             dice.range(0, 40)
         };
-        match kind {
+        let change = match kind {
             0..=12 => {
                 let new = row(table, dice, plain);
-                if !self.fits(table, &new, None) {
-                    return None;
-                }
-                self.0
-                    .get_mut(&table.oid)?
-                    .insert(key_of(table, &new), new.clone());
-                Some(Change::Insert(new))
+                self.fits(table, &new, None)
+                    .then_some(Change::Insert(new))?
             }
             13..=31 => {
-                let key = dice.pick(&keys).clone();
-                let old = self.0[&table.oid][&key].clone();
+                let old = dice.pick(&rows).clone();
                 let mut new = old.clone();
                 for _ in 0..dice.range(1, 2) {
                     let from = if dice.one_in(6) { 0 } else { table.key };
                     let at = dice.range(from, table.columns.len() - 1);
                     new[at] = value(&table.columns[at], dice, plain);
                 }
-                if !self.fits(table, &new, Some(&key)) {
-                    return None;
-                }
-                let rows = self.0.get_mut(&table.oid)?;
-                rows.remove(&key);
-                rows.insert(key_of(table, &new), new.clone());
-                Some(Change::Update { old, new })
+                let fits = self.fits(table, &new, Some(&key_of(table, &old)));
+                fits.then_some(Change::Update { old, new })?
             }
-            32..=39 => {
-                let key = dice.pick(&keys).clone();
-                self.0.get_mut(&table.oid)?.remove(&key).map(Change::Delete)
+            32..=39 => Change::Delete(dice.pick(&rows).clone()),
+            _ => dice.one_in(4).then_some(Change::Truncate)?,
+        };
+        self.apply(table, &change);
+        Some(change)
+    }
+
+    /// Makes a change.
+    pub(crate) fn apply(&mut self, table: &TableSpec, change: &Change) {
+        let rows = self.0.get_mut(&table.oid).unwrap();
+        match change {
+            Change::Insert(new) => {
+                rows.insert(key_of(table, new), new.clone());
             }
-            _ if dice.one_in(4) => {
-                self.0.get_mut(&table.oid)?.clear();
-                Some(Change::Truncate)
+            Change::Update { old, new } => {
+                rows.remove(&key_of(table, old));
+                rows.insert(key_of(table, new), new.clone());
             }
-            _ => None,
+            Change::Delete(old) => {
+                rows.remove(&key_of(table, old));
+            }
+            Change::Truncate => rows.clear(),
         }
     }
 }

@@ -6,21 +6,23 @@
 mod dice;
 mod history;
 mod oracle;
+mod regressions;
 mod schema;
 mod views;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use readside_plan::Plan;
 use readside_projection::Rendered;
 
 use crate::dice::Dice;
 use crate::history::Tables;
 use crate::schema::Schema;
 use crate::views::Views;
-use crate::world::{World, difference, rows_of};
+use crate::world::{Rows, World, difference, rows_of};
 
 const BATCHES: usize = 12;
 
@@ -59,45 +61,49 @@ fn case(seed: u64, say: bool) -> Case {
             kept = kept.reopen();
         }
         let marked = kept.batch(&schema, &mut tables, &mut dice);
-        let mut fresh = World::fill(&schema, &plan, &tables);
-        let after = rows_of(&mut fresh);
         if say {
-            println!(
-                "batch {batch}: {} rows, {} marked",
-                after.len(),
-                marked.len()
-            );
+            println!("batch {batch}: {} marked", marked.len());
         }
-        if let Some(difference) = difference(&kept.entries(), &fresh.entries()) {
-            panic!("batch {batch}: state differs from one that is filled anew\n{difference}");
-        }
-        let everything: BTreeMap<&Vec<u8>, ()> = before
-            .keys()
-            .chain(after.keys())
-            .chain(&marked)
-            .map(|k| (k, ()))
-            .collect();
-        for key in everything.keys() {
-            let now = kept.render(key);
-            let wanted = after.get(*key).cloned().unwrap_or(Rendered::Absent);
-            assert_eq!(
-                now,
-                fresh.render(key),
-                "batch {batch}: {key:?} reads otherwise in the state that was filled anew"
-            );
-            assert_eq!(
-                now, wanted,
-                "batch {batch}: {key:?} reads otherwise than it was enumerated"
-            );
-            let was = before.get(*key).cloned().unwrap_or(Rendered::Absent);
-            assert!(
-                was == now || marked.contains(*key),
-                "batch {batch}: {key:?} was {was:?}, is {now:?}, and was not marked"
-            );
-        }
-        before = after;
+        before = keeps(&schema, &plan, &tables, &kept, before, &marked, batch);
     }
     Case::Held
+}
+
+/// Compares a kept view with one that is filled anew, and looks for changed rows that were not marked; gives the view's rows.
+fn keeps(
+    schema: &Schema,
+    plan: &Arc<Plan>,
+    tables: &Tables,
+    kept: &World,
+    before: Rows,
+    marked: &BTreeSet<Vec<u8>>,
+    batch: usize,
+) -> Rows {
+    let mut fresh = World::fill(schema, plan, tables);
+    let after = rows_of(&mut fresh);
+    if let Some(difference) = difference(&kept.entries(), &fresh.entries()) {
+        panic!("batch {batch}: state differs from one that is filled anew\n{difference}");
+    }
+    let everything: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).chain(marked).collect();
+    for key in everything {
+        let now = kept.render(key);
+        let wanted = after.get(key).cloned().unwrap_or(Rendered::Absent);
+        assert_eq!(
+            now,
+            fresh.render(key),
+            "batch {batch}: {key:?} reads otherwise in the state that was filled anew"
+        );
+        assert_eq!(
+            now, wanted,
+            "batch {batch}: {key:?} reads otherwise than it was enumerated"
+        );
+        let was = before.get(key).cloned().unwrap_or(Rendered::Absent);
+        assert!(
+            was == now || marked.contains(key),
+            "batch {batch}: {key:?} was {was:?}, is {now:?}, and was not marked"
+        );
+    }
+    after
 }
 
 /// A refusal without its place.

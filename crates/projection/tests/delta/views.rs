@@ -133,6 +133,11 @@ impl<'a> Views<'a> {
     }
 
     fn limited(&mut self) -> String {
+        let limit = self.dice.range(1, 3);
+        if self.dice.one_in(3) {
+            let grouped = self.grouped();
+            return format!("{grouped} ORDER BY a0, g0 LIMIT {limit}");
+        }
         let joins = self.dice.range(0, 1);
         let (from, sources) = self.from(&Vec::new(), joins, 0);
         let scopes = vec![sources];
@@ -143,7 +148,6 @@ impl<'a> Views<'a> {
             .collect();
         let filter = self.filter(&scopes, 0);
         let order = self.order(&scopes, &by);
-        let limit = self.dice.range(1, 3);
         format!(
             "SELECT {} FROM {from}{filter} ORDER BY {order} LIMIT {limit}",
             items.join(", ")
@@ -302,6 +306,31 @@ impl<'a> Views<'a> {
                     alias,
                     columns: vec![("p".to_owned(), a_ty), ("q".to_owned(), b_ty)],
                     key: 0,
+                },
+            );
+        }
+        if self.dice.one_in(3) {
+            let x = &source.alias;
+            let mut columns = source.columns[..source.key].to_vec();
+            columns.push(self.dice.pick(&source.columns[source.key..]).clone());
+            let shown: Vec<String> = columns
+                .iter()
+                .map(|(name, _)| format!("{x}.{name}"))
+                .collect();
+            let by = self.group_key(&inner[inner.len() - 1..].to_vec());
+            let order = self.order(&inner, &by);
+            let limit = self.dice.range(2, 3);
+            let text = format!(
+                "(SELECT {} FROM {table} WHERE {tie} ORDER BY {order} LIMIT {limit}) {alias}",
+                shown.join(", ")
+            );
+            let key = source.key;
+            return (
+                text,
+                Source {
+                    alias,
+                    columns,
+                    key,
                 },
             );
         }

@@ -13,8 +13,8 @@ use readside_state::sim::SimBase;
 use readside_state::{FlushMode, Options, Read, State};
 
 use crate::dice::Dice;
-use crate::history::{Tables, message, relation};
-use crate::schema::Schema;
+use crate::history::{Change, Tables, message, relation};
+use crate::schema::{Schema, TableSpec};
 
 /// An engine over a state in memory.
 pub(crate) struct World {
@@ -129,28 +129,38 @@ impl World {
         tables: &mut Tables,
         dice: &mut Dice,
     ) -> BTreeSet<Vec<u8>> {
-        let mut batch = self.engine.begin(&self.state).unwrap();
+        let mut transactions = Vec::new();
         for _ in 0..dice.weighted(&[(4, 1), (2, 2), (1, 4)]) {
-            let mut messages: Vec<Bytes> = schema.tables.iter().map(relation).collect();
+            let mut changes = Vec::new();
             for _ in 0..dice.weighted(&[(5, 1), (3, 2), (1, 6)]) {
                 let table = dice.pick(&schema.tables);
-                if let Some(change) = tables.change(table, dice, schema.plain) {
-                    messages.push(message(table, &change, dice));
-                }
+                changes.extend(tables.change(table, dice, schema.plain).map(|c| (table, c)));
             }
+            transactions.push(changes);
+        }
+        self.apply(schema, &transactions, dice)
+    }
+
+    /// A batch of these transactions; gives the keys that it marked.
+    pub(crate) fn apply(
+        &mut self,
+        schema: &Schema,
+        transactions: &[Vec<(&TableSpec, Change)>],
+        dice: &mut Dice,
+    ) -> BTreeSet<Vec<u8>> {
+        let mut batch = self.engine.begin(&self.state).unwrap();
+        for changes in transactions {
+            let mut messages: Vec<Bytes> = schema.tables.iter().map(relation).collect();
+            messages.extend(changes.iter().map(|(table, c)| message(table, c, dice)));
             self.lsn += 10;
             let header = TransactionHeader {
                 commit_lsn: Lsn(self.lsn),
                 end_lsn: Lsn(self.lsn + 8),
                 commit_time: Timestamp::default(),
             };
+            let mut messages = messages.into_iter();
             self.engine
-                .apply(
-                    &mut self.state,
-                    &mut batch,
-                    header,
-                    &mut messages.into_iter(),
-                )
+                .apply(&mut self.state, &mut batch, header, &mut messages)
                 .unwrap();
         }
         self.engine.finish(&mut self.state, batch).unwrap();
@@ -230,8 +240,11 @@ fn shown(bytes: &[u8]) -> String {
     })
 }
 
-/// The rows of a filled world by key, marks taken away.
-pub(crate) fn rows_of(world: &mut World) -> BTreeMap<Vec<u8>, Rendered> {
+/// A view's rows by block key.
+pub(crate) type Rows = BTreeMap<Vec<u8>, Rendered>;
+
+/// The rows of a filled world, marks taken away.
+pub(crate) fn rows_of(world: &mut World) -> Rows {
     world
         .take_pending()
         .into_iter()
