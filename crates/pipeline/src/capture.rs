@@ -102,6 +102,8 @@ impl Capture {
     }
 
     async fn connection(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), PipelineError> {
+        // A log that is full has room again only if somebody looks, and data may come before anyone else does.
+        self.trim()?;
         let durable = self.changelog.durable().end();
         let client = tokio::select! {
             _ = stop.changed() => return Ok(()),
@@ -116,6 +118,8 @@ impl Capture {
         }
         let mut reading = Reading {
             watchdog: watchdog.ok(),
+            // What an earlier connection appended and did not get to sync.
+            dirty: self.changelog.end() > self.changelog.durable().end(),
             ..Reading::default()
         };
         let mut status_due = tokio::time::Instant::now() + STATUS_EVERY;
@@ -156,7 +160,7 @@ impl Capture {
     }
 
     async fn start(
-        &self,
+        &mut self,
         mut client: ReplicationClient,
         durable: Lsn,
     ) -> Result<ReplicationStream, PipelineError> {
@@ -180,6 +184,11 @@ impl Capture {
                     system.timeline, identity.timeline
                 )));
             }
+            info!(
+                timeline = system.timeline,
+                "the source was promoted; what is here is part of its history"
+            );
+            self.changelog.set_timeline(system.timeline)?;
         }
         {
             let mut inner = self.facts.lock();

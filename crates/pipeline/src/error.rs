@@ -70,6 +70,10 @@ pub enum PipelineError {
     /// The source's tables are not what the views were compiled against.
     #[error("the source's tables changed: {0}")]
     SourceChanged(String),
+    /// Tables lost the key by which the stream names their rows, and have been taken out of the publication so that the application
+    /// can go on writing.
+    #[error("{} lost the replica identity, and with it updates in the application would fail: taken out of the publication\n  hint: give each a primary key again and start readside; or take the views that read them out of the configuration", .0.join(", "))]
+    Identity(Vec<String>),
     /// What was missed cannot be had again from the slot.
     #[error("the stream cannot be resumed: {0}")]
     Resynchronise(String),
@@ -114,6 +118,7 @@ impl PipelineError {
             | PipelineError::Sink { .. }
             | PipelineError::DataDirectory { .. }
             | PipelineError::OtherSource { .. }
+            | PipelineError::Identity(_)
             | PipelineError::Ended(_) => PipelineRemedy::Operator,
         }
     }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use readside_model::Lsn;
 use readside_projection::{Engine, columns_to_load, load_prefix, loaded_row};
 use readside_source::{
-    ExportedSnapshot, PageRange, Remedy, SnapshotReader, SourceConfig, TableChange,
-    TableFingerprint, blocked_by, connect_sql, table_fingerprints,
+    ExportedSnapshot, PageRange, Remedy, SnapshotReader, SourceConfig, TableFingerprint,
+    blocked_by, connect_sql, table_fingerprints,
 };
 use readside_state::{Loader, State};
 use tokio::sync::watch;
@@ -91,6 +91,12 @@ async fn attempt(
     facts: &Arc<Facts>,
     stop: &watch::Receiver<bool>,
 ) -> Result<Loaded, PipelineError> {
+    // What was deleted under these keys must be gone from the base before rows are written to it beneath the overlay.
+    tokio::task::block_in_place(|| -> Result<(), PipelineError> {
+        state.commit(state.committed());
+        state.flush_now()?;
+        Ok(())
+    })?;
     let watcher = connect_sql(source).await?;
     let relations: Vec<u32> = tables
         .iter()
@@ -176,8 +182,7 @@ async fn attempt(
     failpoint("load.copied");
     let after = table_fingerprints(&watcher, &relations).await?;
     for (oid, was) in &before {
-        let change = after.get(oid).map(|now| was.change(now));
-        if !matches!(change, Some(TableChange::None | TableChange::Renamed)) {
+        if !after.get(oid).is_some_and(|now| was.copy_is_sound(now)) {
             return Err(PipelineError::SourceChanged(format!(
                 "`{}.{}` was altered while it was copied",
                 was.schema, was.name

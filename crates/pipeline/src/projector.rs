@@ -84,13 +84,24 @@ pub(crate) struct Projector {
 impl Projector {
     /// Runs until told to stop, then makes state durable.
     pub(crate) fn run(mut self) -> Result<(), PipelineError> {
+        let ended = self.work();
+        if ended.is_err() {
+            self.state.rollback();
+        }
+        // What sinks have been shown is kept even when this life ends with an error.
+        let closed = self.state.close();
+        ended?;
+        closed?;
+        Ok(())
+    }
+
+    fn work(&mut self) -> Result<(), PipelineError> {
         self.begin()?;
         loop {
             let mut acted = false;
             while let Ok(command) = self.commands.try_recv() {
                 acted = true;
                 if !self.command(command)? {
-                    self.state.close()?;
                     return Ok(());
                 }
             }
@@ -102,7 +113,6 @@ impl Projector {
             match self.commands.recv_timeout(IDLE) {
                 Ok(command) => {
                     if !self.command(command)? {
-                        self.state.close()?;
                         return Ok(());
                     }
                 }
@@ -182,7 +192,7 @@ impl Projector {
         }
     }
 
-    /// Applies what ends at or below `lsn`; says whether the changelog's durable end has been reached before it.
+    /// Applies what ends at or below `lsn`, transaction by transaction; says whether the changelog's durable end has been reached before it.
     pub(crate) fn catch_up_to(&mut self, lsn: Lsn) -> Result<bool, PipelineError> {
         loop {
             match self.next()? {
@@ -192,22 +202,14 @@ impl Projector {
                     return Ok(false);
                 }
                 Some(Record::Transaction(transaction)) => {
+                    // One transaction at a time: an earlier life may have shown the state after any of them to a sink, and a key that
+                    // is in the end as it was at first has to be marked all the same.
                     let mut batch = self.engine.begin(&self.state)?;
-                    apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
-                    let mut full = false;
-                    while !full && batch.changes < BATCH_CHANGES {
-                        match self.next()? {
-                            Some(Record::Transaction(next))
-                                if next.head.end <= lsn && !next.is_large() =>
-                            {
-                                apply(&mut self.engine, &mut self.state, &mut batch, &next)?;
-                            }
-                            other => {
-                                self.held = other;
-                                full = true;
-                            }
-                        }
+                    if transaction.is_large() {
+                        self.state.commit(self.state.committed());
+                        self.state.begin_large()?;
                     }
+                    apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
                     self.engine.finish(&mut self.state, batch)?;
                     self.state.maybe_flush()?;
                 }
@@ -336,6 +338,7 @@ impl Projector {
             }
             if item.present {
                 written::note(&mut self.state, target, &item.sink_key)?;
+                written::spare(&mut self.state, target, &item.sink_key)?;
             } else {
                 written::forget(&mut self.state, target, &item.sink_key.text)?;
             }

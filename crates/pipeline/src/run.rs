@@ -13,8 +13,8 @@ use readside_model::Lsn;
 use readside_projection::TargetId;
 use readside_sink::{Sink, SinkError, Visibility};
 use readside_source::{
-    PublicationState, SqlClient, TableChange, TableFingerprint, WalStatus, connect_sql,
-    publication_state, slot_status, table_fingerprints,
+    PublicationState, SqlClient, TableChange, TableFingerprint, WalStatus, broken_identities,
+    connect_sql, enum_labels, publication_state, slot_status, table_fingerprints, withdraw_tables,
 };
 use readside_telemetry::{Metrics, Retained};
 use tokio::sync::{Notify, watch};
@@ -256,6 +256,7 @@ impl Pipeline {
                     _ => PipelineError::Ended("the projector"),
                 })
             }
+            Some(_) = sinks.join_next() => Err(PipelineError::Ended("a sink's worker")),
             changed = self.poll(baseline) => Err(changed),
             () = self.caught_up(until) => Ok(RunOutcome::CaughtUp),
         };
@@ -501,16 +502,28 @@ impl Pipeline {
     async fn poll(&self, baseline: BTreeMap<u32, TableFingerprint>) -> PipelineError {
         let mut client: Option<SqlClient> = None;
         let oids: Vec<u32> = baseline.keys().copied().collect();
+        let mut labels: Option<BTreeMap<u32, Vec<String>>> = None;
         loop {
             tokio::time::sleep(POLL_EVERY).await;
             if client.is_none() {
                 client = connect_sql(&self.config.source).await.ok();
             }
             let Some(connected) = &client else { continue };
+            // A renamed label changes what rows show and leaves no other trace.
+            if let Ok(now) = enum_labels(connected).await {
+                if labels.as_ref().is_some_and(|before| *before != now) {
+                    return PipelineError::SourceChanged(
+                        "the labels of an enum were altered".to_owned(),
+                    );
+                }
+                labels = Some(now);
+            }
             match self.look(connected, &oids, &baseline).await {
                 Ok(None) => {}
                 Ok(Some(changed)) => return PipelineError::SourceChanged(changed),
-                Err(error @ PipelineError::Resynchronise(_)) => return error,
+                Err(error @ (PipelineError::Resynchronise(_) | PipelineError::Identity(_))) => {
+                    return error;
+                }
                 Err(_) => client = None,
             }
         }
@@ -570,6 +583,19 @@ impl Pipeline {
                     )));
                 }
             }
+        }
+        let roots: Vec<u32> = baseline.keys().copied().collect();
+        let broken = broken_identities(client, &roots).await?;
+        if !broken.is_empty() {
+            // Published, their updates and deletes fail in the application: out with them before anything else.
+            let oids: Vec<u32> = broken.iter().map(|identity| identity.oid).collect();
+            withdraw_tables(client, &self.config.publication, &oids).await?;
+            return Err(PipelineError::Identity(
+                broken
+                    .iter()
+                    .map(|identity| identity.name.clone())
+                    .collect(),
+            ));
         }
         let now = table_fingerprints(client, oids).await?;
         for (oid, was) in baseline {

@@ -9,7 +9,7 @@ use readside_changelog::{Changelog, Options as ChangelogOptions, RealDisk};
 use readside_model::{Catalog, Lsn, SourceIdentity, Timestamp};
 use readside_plan::{Plan, Relation};
 use readside_projection::{
-    Engine, GeneratedColumns, Needs, ViewExec, ViewSpec, facts as state_facts,
+    Engine, GeneratedColumns, Needs, Registry, ViewExec, ViewSpec, facts as state_facts,
 };
 use readside_sink::{TargetColumn, ViewTarget};
 use readside_source::{
@@ -161,9 +161,27 @@ pub(crate) async fn open(
     let instance = instance(&config.data_dir)?;
 
     // Publication first, slot second: a slot made before it would be stuck, or silently skip rows.
-    let publication_before = publication(&client, &config.publication)
-        .await?
-        .map(|p| p.oid);
+    let publication_before = publication(&client, &config.publication).await?;
+    // Tables whose changes should have come through it all along.
+    let followed: BTreeMap<u32, String> = Registry::load(&state)?
+        .tables
+        .iter()
+        .filter(|(_, record)| record.valid_from.is_some())
+        .filter_map(|(oid, _)| catalog.tables.get(oid))
+        .flat_map(|table| {
+            let relations = if table.leaves.is_empty() {
+                vec![table.oid]
+            } else {
+                table.leaves.clone()
+            };
+            relations.into_iter().map(|oid| (oid, table.display_name()))
+        })
+        .collect();
+    let unsent = publication_before
+        .as_ref()
+        .map(|p| p.faults(&followed))
+        .unwrap_or_default();
+    let publication_before = publication_before.map(|p| p.oid);
     ensure_publication(&client, &config.publication, &tables).await?;
     let publication_now = publication(&client, &config.publication)
         .await?
@@ -215,7 +233,13 @@ pub(crate) async fn open(
         bytes_max: config.limits.changelog_bytes_max,
         ..ChangelogOptions::default()
     };
-    let relied_on = state.committed().published;
+    // A load that does not join what is in state, and was interrupted, is still owed.
+    let owed = state_facts::get(&state, OWED)?.is_some_and(|bytes| !bytes.is_empty());
+    let relied_on = if owed {
+        Lsn::ZERO
+    } else {
+        state.committed().published
+    };
     let log_identity = stored.clone().unwrap_or_else(|| identity.clone());
     let mut changelog = Changelog::open(disk, &log_identity, relied_on, options)?;
     let fresh = stored.is_none();
@@ -227,10 +251,9 @@ pub(crate) async fn open(
     let gap = !fresh
         && (!had_slot
             || unpublished
+            || !unsent.is_empty()
             || resynchronise.is_some()
             || confirmed > changelog.durable().end());
-    // A load that does not join what is in state, and was interrupted, is still owed.
-    let owed = state_facts::get(&state, OWED)?.is_some_and(|bytes| !bytes.is_empty());
     if owed {
         stale.extend(&tables);
     }
@@ -262,6 +285,24 @@ pub(crate) async fn open(
         .flat_map(|table| std::iter::once(table.oid).chain(table.leaves.iter().copied()))
         .collect();
     let fingerprints = table_fingerprints(&client, &relations).await?;
+    // The fingerprints must be of the tables that the views were compiled against.
+    let again = load_catalog(&client).await?;
+    for oid in &tables {
+        let differs = match (catalog.tables.get(oid), again.tables.get(oid)) {
+            (Some(before), Some(now)) => {
+                before.columns != now.columns
+                    || before.identity != now.identity
+                    || before.unique != now.unique
+                    || before.leaves != now.leaves
+            }
+            _ => true,
+        };
+        if differs {
+            return Err(PipelineError::SourceChanged(format!(
+                "table {oid} was altered while readside was starting"
+            )));
+        }
+    }
     stale.extend(changed_tables(&fingerprints, &state, &catalog)?);
     let specs: Vec<ViewSpec> = plans
         .iter()

@@ -49,10 +49,15 @@ pub(crate) async fn verify(
             {
                 let verified = compare(pipeline, worker, index, target).await?;
                 if request.repair && verified.mismatches() > 0 {
+                    let unavailable =
+                        |e: readside_sink::SinkError| ControlError::Unavailable(e.to_string());
                     worker
                         .mark_all(std::slice::from_ref(target))
                         .await
-                        .map_err(|e| ControlError::Unavailable(e.to_string()))?;
+                        .map_err(unavailable)?;
+                    if !verified.ghost.is_empty() {
+                        worker.mark_strays(target).await.map_err(unavailable)?;
+                    }
                 }
                 if let Some(facts) = pipeline.facts.lock().targets.get(&target.id) {
                     facts

@@ -35,6 +35,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const BATCH_KEYS: usize = 4_096;
 /// Keys of one moment of a sink that shows one moment of all its views; above it, it catches up in pieces.
 const MOMENT_KEYS: usize = 100_000;
+/// Rows of a sink looked at together for strays.
+const STRAYS_PAGE: usize = 1_000;
 const MARKER_EVERY: Duration = Duration::from_secs(1);
 /// How long a sink that asks for time is left alone.
 const LATER: Duration = Duration::from_millis(500);
@@ -166,10 +168,15 @@ impl SinkWorker {
             .max(known.as_ref().map_or(0, |m| m.offset));
         self.offset
             .fetch_max(floor, std::sync::atomic::Ordering::Relaxed);
+        let mut from_nothing = BTreeMap::new();
         if !refill.is_empty() {
             self.mark_all(&refill).await?;
+            for target in &refill {
+                self.mark_strays(target).await?;
+                from_nothing.insert(target.id, Lsn::ZERO);
+            }
         }
-        let marker = self.marker(None);
+        let marker = self.marker(Some(&from_nothing));
         self.sink.write_marker(&marker).await?;
         self.remember(marker).await
     }
@@ -201,6 +208,47 @@ impl SinkWorker {
 
     fn marker_key(&self) -> String {
         format!("marker/{}", self.name)
+    }
+
+    /// Marks for deletion what the sink has for this view and neither the view nor our memory of what we wrote knows: rows that came
+    /// back with an older state of the sink.
+    pub(crate) async fn mark_strays(&self, target: &Arc<Target>) -> Result<(), SinkError> {
+        let Some(index) = self.targets.iter().position(|t| t.id == target.id) else {
+            return Ok(());
+        };
+        let mut after = None;
+        loop {
+            let page = self.sink.read_page(index, after, STRAYS_PAGE).await?;
+            let found: Vec<RenderedKey> = page
+                .rows
+                .iter()
+                .map(|row| RenderedKey {
+                    parts: key_parts(&row.key, &row.body, &target.layout),
+                    text: Arc::clone(&row.key),
+                })
+                .collect();
+            self.mark_unknown(target, found).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Marks for deletion those of these keys of the sink that the view does not have.
+    pub(crate) async fn mark_unknown(
+        &self,
+        target: &Arc<Target>,
+        found: Vec<RenderedKey>,
+    ) -> Result<(), SinkError> {
+        let (view, id) = (Arc::clone(&target.view), target.id);
+        let (answer, answered) = oneshot::channel();
+        self.with(Box::new(move |state, _| {
+            let marked = readside_projection::written::mark_strays(state, &view, id, &found)?;
+            let _ = answer.send(());
+            Ok(marked > 0)
+        }))?;
+        answered.await.map_err(|_| stopping())
     }
 
     pub(crate) async fn mark_all(&self, targets: &[Arc<Target>]) -> Result<(), SinkError> {
@@ -731,4 +779,24 @@ fn broken(error: PipelineError) -> SinkError {
         message: error.to_string(),
         hint: "see the log; restart readside".to_owned(),
     }
+}
+
+/// The key pieces of a row as a sink has it: from its columns where it has any, else from the key text.
+fn key_parts(text: &str, body: &Body, layout: &ViewTarget) -> Vec<Option<Arc<str>>> {
+    if let Body::Columns(columns) = body {
+        let shown = layout.key.iter().map(|column| {
+            let value = columns.get((*column)?)?.as_ref()?;
+            std::str::from_utf8(value).ok().map(Arc::from)
+        });
+        return shown.collect();
+    }
+    if layout.key.is_empty() {
+        return Vec::new();
+    }
+    let parts = text.split(':').map(|part| match part {
+        "%N" | "%X" => None,
+        "%Z" => Some(Arc::from("")),
+        part => Some(Arc::from(part.replace("%3A", ":").replace("%25", "%"))),
+    });
+    parts.collect()
 }

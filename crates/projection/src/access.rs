@@ -619,8 +619,9 @@ impl Planner<'_, '_> {
             .filter(|(_, sides)| in_side(sides))
             .map(|(occ, _)| *occ)
             .collect();
-        let reads_side =
-            |c: &PoolConjunct| !in_side(&c.sides) && !self.scopes.needs(&c.written).is_disjoint(&own);
+        let reads_side = |c: &PoolConjunct| {
+            !in_side(&c.sides) && !self.scopes.needs(&c.written).is_disjoint(&own)
+        };
         if !pool.conjuncts.iter().any(reads_side) {
             return None;
         }
@@ -641,7 +642,11 @@ impl Planner<'_, '_> {
         let rest = self.walk(&mut bound, always, &beyond, Some(global));
         let root = self.scopes.list[0].level.clone();
         let mut variants = Vec::new();
-        for child in root.children.iter().filter(|c| c.occs.first() != Some(&side)) {
+        for child in root
+            .children
+            .iter()
+            .filter(|c| c.occs.first() != Some(&side))
+        {
             variants.extend(self.variant(child, &bound, key, &beyond, global));
         }
         Some(AbsentLift {

@@ -139,13 +139,12 @@ impl Engine {
                 .tables
                 .get_mut(oid)
                 .filter(|r| r.valid_from.is_some());
-            let fits = record
-                .as_ref()
-                .is_some_and(|r| layout.starts_with(&r.columns) && r.key == exec.key);
+            // A column that was not stored cannot be made up for changes that come before the new copy.
+            let fits = record.as_ref().is_some_and(|r| {
+                layout.starts_with(&r.columns) && r.key == exec.key && r.stored.is_superset(&wanted)
+            });
             match record {
-                Some(record)
-                    if fits && record.stored.is_superset(&wanted) && !stale.contains(oid) =>
-                {
+                Some(record) if fits && !stale.contains(oid) => {
                     record.columns = layout;
                     exec.stored = exec
                         .table
@@ -155,18 +154,26 @@ impl Engine {
                         .collect();
                 }
                 // Its rows can be read as they are, and a new copy be compared with them.
-                Some(_) if fits => needs.tables.push(*oid),
+                Some(record) if fits => {
+                    exec.stored = exec
+                        .table
+                        .columns
+                        .iter()
+                        .map(|c| record.stored.contains(&c.name))
+                        .collect();
+                    needs.tables.push(*oid);
+                }
                 known => {
                     if known.is_some() {
                         relaid.insert(*oid);
                     }
+                    // The loader clears what rows there are, beneath the overlay.
                     registry.tables.remove(oid);
-                    state.delete_prefix(&keyspace::prefix(keyspace::ROW, *oid))?;
                     needs.tables.push(*oid);
                 }
             }
         }
-        retire(state, &mut registry, views, &relaid)?;
+        retire(state, &mut registry, views, &relaid, stale)?;
         registry.tables.retain(|oid, _| tables.contains_key(oid));
         let mut execs = Vec::new();
         let mut stage_indexes: BTreeMap<u32, Vec<(u32, Parts)>> = BTreeMap::new();
@@ -183,6 +190,7 @@ impl Engine {
                         filled: false,
                         targets: BTreeMap::new(),
                         marked: BTreeSet::new(),
+                        accounted: BTreeSet::new(),
                     },
                 );
             }
@@ -626,6 +634,33 @@ impl Engine {
         Ok(marked)
     }
 
+    /// Whether `written` names everything that the sink of a target holds.
+    #[must_use]
+    pub fn is_accounted(&self, view: &str, target: TargetId) -> bool {
+        self.registry
+            .views
+            .get(view)
+            .is_some_and(|record| record.accounted.contains(&target.0))
+    }
+
+    /// From now on it does.
+    ///
+    /// # Errors
+    /// When state cannot be written.
+    pub fn set_accounted(
+        &mut self,
+        state: &mut State,
+        view: &str,
+        target: TargetId,
+    ) -> Result<(), ProjectionError> {
+        if let Some(record) = self.registry.views.get_mut(view) {
+            record.accounted.insert(target.0);
+        }
+        self.registry.save(state)?;
+        state.commit(state.committed());
+        Ok(())
+    }
+
     /// Targets of filled views whose keys were never marked: a sink was added to a view.
     #[must_use]
     pub fn unmarked_targets(&self) -> Vec<(String, TargetId)> {
@@ -801,6 +836,7 @@ fn retire(
     registry: &mut Registry,
     views: &[ViewSpec],
     relaid: &BTreeSet<u32>,
+    stale: &BTreeSet<u32>,
 ) -> Result<(), ProjectionError> {
     let gone: Vec<String> = registry
         .views
@@ -846,6 +882,10 @@ fn retire(
                 .collect();
             record.filled = false;
             record.marked.clear();
+            record.accounted.clear();
+        }
+        if reads.keys().any(|oid| stale.contains(oid)) {
+            record.accounted.clear();
         }
         let dropped: Vec<String> = record
             .targets
@@ -856,6 +896,7 @@ fn retire(
         for name in dropped {
             if let Some(id) = record.targets.remove(&name) {
                 record.marked.remove(&id);
+                record.accounted.remove(&id);
                 clear_target(state, id)?;
                 state.delete_prefix(&keyspace::prefix(keyspace::WRITTEN, id))?;
             }

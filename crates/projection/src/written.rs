@@ -69,6 +69,68 @@ pub fn list(
     Ok(out)
 }
 
+/// A key that has just been written is no orphan, whatever was thought before.
+pub fn spare(
+    state: &mut State,
+    target: TargetId,
+    key: &RenderedKey,
+) -> Result<(), ProjectionError> {
+    let orphan = orphan_key(key)?;
+    if pending::pending(state, target, &orphan)?.is_some() {
+        pending::acknowledge(state, target, &orphan, Lsn::MAX)?;
+    }
+    Ok(())
+}
+
+/// Marks for deletion those of these keys, found in the sink, that the view does not have. All of the view's keys are pending.
+pub fn mark_strays(
+    state: &mut State,
+    view: &ViewExec,
+    target: TargetId,
+    found: &[RenderedKey],
+) -> Result<u64, ProjectionError> {
+    let snapshot = state.snapshot()?;
+    let wanted = texts_of_pending(&snapshot, view, target)?;
+    let published = state.committed().published.max(Lsn(1));
+    let mut marked = 0;
+    for key in found {
+        if !wanted.contains(&key.text) && !holds(&snapshot, target, &key.text)? {
+            pending::mark(
+                state,
+                target,
+                &orphan_key(key)?,
+                Lsn(1),
+                published,
+                Timestamp::default(),
+            )?;
+            marked += 1;
+        }
+    }
+    state.commit(state.committed());
+    Ok(marked)
+}
+
+fn texts_of_pending(
+    read: &dyn Read,
+    view: &ViewExec,
+    target: TargetId,
+) -> Result<BTreeSet<Arc<str>>, ProjectionError> {
+    let mut wanted: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let keys = pending::queued(read, target, after.as_ref(), 1024)?;
+        for queued in &keys {
+            if orphan(&queued.key).is_none() {
+                wanted.insert(view.sink_key(read, &queued.key)?.text);
+            }
+        }
+        match keys.into_iter().last() {
+            Some(last) => after = Some(last),
+            None => return Ok(wanted),
+        }
+    }
+}
+
 /// Marks for deletion what the sink holds and the view, all of whose keys are pending, does not have.
 pub(crate) fn mark_orphans(
     state: &mut State,
@@ -80,18 +142,7 @@ pub(crate) fn mark_orphans(
         return Ok(0);
     }
     let snapshot = state.snapshot()?;
-    let mut wanted: BTreeSet<Arc<str>> = BTreeSet::new();
-    let mut after = None;
-    loop {
-        let keys = pending::queued(&snapshot, target, after.as_ref(), 1024)?;
-        for queued in &keys {
-            wanted.insert(view.sink_key(&snapshot, &queued.key)?.text);
-        }
-        match keys.into_iter().last() {
-            Some(last) => after = Some(last),
-            None => break,
-        }
-    }
+    let wanted = texts_of_pending(&snapshot, view, target)?;
     let published = state.committed().published.max(Lsn(1));
     let mut marked = 0;
     let mut after: Option<Arc<str>> = None;
