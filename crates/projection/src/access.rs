@@ -507,12 +507,11 @@ impl Planner<'_, '_> {
         };
         let mut equalities = Vec::new();
         for (conjunct, needs) in conjuncts {
-            if needs.contains(&occ) {
-                if let Some((own, other, ty)) =
+            if needs.contains(&occ)
+                && let Some((own, other, ty)) =
                     equality_on(conjunct, occ, bound, &|e| self.scopes.needs(e))
-                {
-                    equalities.push((conjunct.clone(), own, other, ty));
-                }
+            {
+                equalities.push((conjunct.clone(), own, other, ty));
             }
         }
         Some(self.lookup(occ, relation, &equalities))
