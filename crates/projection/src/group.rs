@@ -53,6 +53,33 @@ pub(crate) struct Contribution {
     calls: Vec<Result<Option<Arguments>, EvalError>>,
 }
 
+impl Contribution {
+    /// Whether the two look the same: −0 and 0 are equal and do not.
+    fn is_identical(&self, other: &Contribution) -> bool {
+        are_identical(&self.keys, &other.keys)
+            && self.calls.len() == other.calls.len()
+            && self.calls.iter().zip(&other.calls).all(|pair| match pair {
+                (Ok(Some((args, sort))), Ok(Some((other_args, other_sort)))) => {
+                    are_identical(args, other_args) && are_identical(sort, other_sort)
+                }
+                (call, other) => call == other,
+            })
+    }
+}
+
+fn are_identical(values: &[Value], others: &[Value]) -> bool {
+    let identical = |(value, other): (&Value, &Value)| match (value, other) {
+        (Value::Float4(a), Value::Float4(b)) => a.to_bits() == b.to_bits(),
+        (Value::Float8(a), Value::Float8(b)) => a.to_bits() == b.to_bits(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.dimensions == b.dimensions && are_identical(&a.elements, &b.elements)
+        }
+        (Value::Record(a), Value::Record(b)) => are_identical(a, b),
+        (value, other) => value == other,
+    };
+    values.len() == others.len() && values.iter().zip(others).all(identical)
+}
+
 /// What a batch has loaded and changed of the groups.
 #[derive(Default)]
 pub(crate) struct Groups {
@@ -152,7 +179,11 @@ impl GroupExec {
         before: Option<&Contribution>,
         after: Option<&Contribution>,
     ) -> Result<(), ProjectionError> {
-        if before == after {
+        let same = match (before, after) {
+            (Some(before), Some(after)) => before.is_identical(after),
+            (before, after) => before.is_none() && after.is_none(),
+        };
+        if same {
             return Ok(());
         }
         for (contribution, sign) in [(before, -1), (after, 1)] {
@@ -265,7 +296,11 @@ impl GroupExec {
                     at.extend_from_slice(block_key);
                     put_or_delete(state, &at, args, sign)?;
                     let is = first_args(state, &at[..prefix])?;
-                    if was != is {
+                    let same = match (&was, &is) {
+                        (Some(was), Some(is)) => are_identical(was, is),
+                        (was, is) => was.is_none() && is.is_none(),
+                    };
+                    if !same {
                         for (args, sign) in [(was, -1), (is, 1)] {
                             if let Some(args) = args {
                                 accumulate(&mut group.accumulators[i], &args, sign);

@@ -25,6 +25,9 @@ pub(crate) enum Change {
 
 /// What is equal has one form.
 fn canonical(ty: Ty, text: &str) -> String {
+    if ty == Ty::Float && text == "-0" {
+        return "0".to_owned();
+    }
     if ty == Ty::Number && text.contains('.') {
         return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
@@ -158,6 +161,7 @@ pub(crate) fn relation(table: &TableSpec) -> Bytes {
             Ty::Long => 20,
             Ty::Text => 25,
             Ty::Number => 1700,
+            Ty::Float => 701,
             Ty::Bool => 16,
             Ty::Time => 1114,
         });

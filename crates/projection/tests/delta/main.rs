@@ -60,7 +60,11 @@ fn case(seed: u64, say: bool) -> Case {
         if dice.one_in(8) {
             kept = kept.reopen();
         }
-        let marked = kept.batch(&schema, &mut tables, &mut dice);
+        let marked = if dice.one_in(10) {
+            kept.copy_anew(&schema, &mut tables, &mut dice)
+        } else {
+            kept.batch(&schema, &mut tables, &mut dice)
+        };
         if say {
             println!("batch {batch}: {} marked", marked.len());
         }
@@ -128,7 +132,7 @@ fn kept_views_are_what_computing_them_anew_gives() {
         }
         return;
     }
-    let cases = number("DELTA_CASES").unwrap_or(300);
+    let cases = number("DELTA_CASES").unwrap_or(200);
     let from = number("DELTA_FROM").unwrap_or(0);
     let mut refused: BTreeMap<String, usize> = BTreeMap::new();
     let mut failed = Vec::new();

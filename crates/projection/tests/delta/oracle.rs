@@ -24,7 +24,7 @@ async fn random_views_are_what_postgres_returns() -> Result<()> {
     let postgres = Postgres::start(15, &[]).await?;
     let only = number("ORACLE_SEED");
     let from = number("ORACLE_FROM").unwrap_or(0);
-    let cases = number("ORACLE_CASES").unwrap_or(12);
+    let cases = number("ORACLE_CASES").unwrap_or(6);
     let mut failed = Vec::new();
     let mut compared = 0;
     for seed in from..from + cases {

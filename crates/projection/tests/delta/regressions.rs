@@ -150,6 +150,23 @@ fn a_group_shows_its_first_rows_key_whatever_came_before() {
 }
 
 #[test]
+fn a_zero_that_changes_its_sign_is_a_change() {
+    let schema = schema(&[("a", &[("id", Ty::Int), ("x", Ty::Float)])]);
+    for sql in [
+        "SELECT x, count(*) AS n FROM a GROUP BY x",
+        "SELECT max(x) AS m, array_agg(x ORDER BY id) AS l, sum(DISTINCT x) AS s FROM a",
+        "SELECT id, x FROM a ORDER BY id LIMIT 1",
+    ] {
+        kept(
+            &schema,
+            sql,
+            &["a 1 -0"],
+            &[&["~a 1 0"], &["+a 2 -0"], &["~a 1 -0"]],
+        );
+    }
+}
+
+#[test]
 fn a_row_that_goes_uncovers_what_its_absence_joins() {
     let schema = schema(&[
         ("a", &[("id", Ty::Int)]),

@@ -14,12 +14,21 @@ pub(crate) enum Ty {
     Long,
     Text,
     Number,
+    Float,
     Bool,
     Time,
 }
 
 impl Ty {
-    pub(crate) const ALL: [Ty; 6] = [Ty::Int, Ty::Long, Ty::Text, Ty::Number, Ty::Bool, Ty::Time];
+    pub(crate) const ALL: [Ty; 7] = [
+        Ty::Int,
+        Ty::Long,
+        Ty::Text,
+        Ty::Number,
+        Ty::Float,
+        Ty::Bool,
+        Ty::Time,
+    ];
 
     pub(crate) fn of_model(self) -> Type {
         match self {
@@ -27,6 +36,7 @@ impl Ty {
             Ty::Long => Type::Int8,
             Ty::Text => Type::Text,
             Ty::Number => Type::Numeric,
+            Ty::Float => Type::Float8,
             Ty::Bool => Type::Bool,
             Ty::Time => Type::Timestamp,
         }
@@ -38,6 +48,7 @@ impl Ty {
             Ty::Long => "bigint",
             Ty::Text => "text",
             Ty::Number => "numeric",
+            Ty::Float => "double precision",
             Ty::Bool => "boolean",
             Ty::Time => "timestamp",
         }
@@ -50,6 +61,8 @@ impl Ty {
             Ty::Text => dice.one(&["", "a", "b", "B", "ä", "1", "2"]),
             Ty::Number if plain => dice.one(&["0", "1", "2.5", "-1.25", "3"]),
             Ty::Number => dice.one(&["0", "1", "1.0", "1.00", "2.5", "2.50", "-1", "3"]),
+            Ty::Float if plain => dice.one(&["0", "1.5", "2.25", "-3"]),
+            Ty::Float => dice.one(&["0", "-0", "0.1", "1e+300", "-1e+300", "NaN", "3"]),
             Ty::Bool => dice.one(&["t", "f"]),
             Ty::Time => dice.one(&[
                 "2024-01-01 00:00:00",

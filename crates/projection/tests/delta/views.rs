@@ -430,6 +430,7 @@ impl<'a> Views<'a> {
             Ty::Long => format!("{value}::bigint"),
             Ty::Text => format!("'{value}'"),
             Ty::Number => format!("{value}::numeric"),
+            Ty::Float => format!("'{value}'::float8"),
             Ty::Bool => if value == "t" { "true" } else { "false" }.to_owned(),
             Ty::Time => format!("timestamp '{value}'"),
         }
@@ -471,7 +472,7 @@ impl<'a> Views<'a> {
                     .unwrap_or_else(|| "0".to_owned());
                 format!("({plain} / {divisor})")
             }
-            (Ty::Int | Ty::Long | Ty::Number, _) => {
+            (Ty::Int | Ty::Long | Ty::Number | Ty::Float, _) => {
                 let other = self.literal(ty);
                 format!("({plain} {} {other})", self.dice.one(&["+", "-", "*"]))
             }
@@ -593,7 +594,9 @@ impl<'a> Views<'a> {
                 let order = self.order(&inner, &arg);
                 format!("string_agg({arg}, ',' ORDER BY {order})")
             }
-            Ty::Number => format!("{}({arg})", self.dice.one(&["sum", "avg", "min", "max"])),
+            Ty::Number | Ty::Float => {
+                format!("{}({arg})", self.dice.one(&["sum", "avg", "min", "max"]))
+            }
             Ty::Bool => format!("{}({arg})", self.dice.one(&["bool_and", "bool_or"])),
             Ty::Time => format!("{}({arg})", self.dice.one(&["min", "max"])),
         };
@@ -610,9 +613,11 @@ impl<'a> Views<'a> {
     }
 
     fn number_aggregate(&mut self, scopes: &Scopes) -> (String, Ty) {
-        let ty = self.dice.weighted(&[(1, Ty::Int), (1, Ty::Number)]);
+        let ty = self
+            .dice
+            .weighted(&[(1, Ty::Int), (1, Ty::Number), (1, Ty::Float)]);
         let arg = self.scalar(ty, scopes, 0);
-        let out = if ty == Ty::Int { Ty::Long } else { Ty::Number };
+        let out = if ty == Ty::Int { Ty::Long } else { ty };
         (format!("sum({arg})"), out)
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use readside_model::{Catalog, DocumentForm, Lsn, Timestamp};
 use readside_plan::Plan;
 use readside_projection::{
-    Engine, GeneratedColumns, Rendered, TransactionHeader, ViewSpec, loaded_row, pending,
+    Engine, GeneratedColumns, Rendered, TransactionHeader, ViewSpec, pending,
 };
 use readside_state::sim::SimBase;
 use readside_state::{FlushMode, Options, Read, State};
@@ -54,22 +54,7 @@ impl World {
         )
         .unwrap();
         for oid in &needs.tables {
-            let table = &engine.tables()[oid];
-            let stored: Vec<usize> = (0..table.table.columns.len())
-                .filter(|i| table.stored[*i])
-                .collect();
-            for row in tables.0[oid].values() {
-                let columns: Vec<Option<Bytes>> = stored
-                    .iter()
-                    .map(|i| {
-                        row[*i]
-                            .as_ref()
-                            .map(|v| Bytes::copy_from_slice(v.as_bytes()))
-                    })
-                    .collect();
-                let (key, row) = loaded_row(table, false, *oid, &columns).unwrap();
-                state.put(&key, &row).unwrap();
-            }
+            copy(&mut state, &engine, *oid, tables);
         }
         state.commit(state.committed());
         for oid in &needs.tables {
@@ -167,6 +152,29 @@ impl World {
         self.take_pending()
     }
 
+    /// Changes of a table that are seen by copying it anew; gives the keys that this marked.
+    pub(crate) fn copy_anew(
+        &mut self,
+        schema: &Schema,
+        tables: &mut Tables,
+        dice: &mut Dice,
+    ) -> BTreeSet<Vec<u8>> {
+        let table = dice.pick(&schema.tables);
+        if !self.engine.tables().contains_key(&table.oid) {
+            return BTreeSet::new();
+        }
+        for _ in 0..3 {
+            tables.change(table, dice, schema.plain);
+        }
+        self.lsn += 10;
+        copy(&mut self.state, &self.engine, table.oid, tables);
+        self.state.commit(self.state.committed());
+        self.engine
+            .adopt_table(&mut self.state, table.oid, Lsn(self.lsn))
+            .unwrap();
+        self.take_pending()
+    }
+
     /// The keys that are pending, which are not any more.
     pub(crate) fn take_pending(&mut self) -> BTreeSet<Vec<u8>> {
         let target = self.engine.views()[0].targets[0];
@@ -199,6 +207,24 @@ impl World {
             }
         }
         out
+    }
+}
+
+/// Writes a copy of a table's rows to where the engine wants it.
+fn copy(state: &mut State, engine: &Engine, oid: u32, tables: &Tables) {
+    let table = &engine.tables()[&oid];
+    let stored: Vec<usize> = (0..table.table.columns.len())
+        .filter(|i| table.stored[*i])
+        .collect();
+    for row in tables.0[&oid].values() {
+        let value = |i: &usize| {
+            row[*i]
+                .as_ref()
+                .map(|v| Bytes::copy_from_slice(v.as_bytes()))
+        };
+        let columns: Vec<Option<Bytes>> = stored.iter().map(value).collect();
+        let (key, row) = engine.loaded_row(oid, oid, &columns).unwrap();
+        state.put(&key, &row).unwrap();
     }
 }
 
