@@ -160,6 +160,12 @@ impl SinkWorker {
                     view, "the sink went back in time: all of its rows are written again"
                 );
                 refill.push(Arc::clone(target));
+            } else if now.is_some() && !self.is_accounted(target).await? {
+                info!(
+                    sink = self.name,
+                    view, "the sink may hold rows that are not known here: it is read through"
+                );
+                refill.push(Arc::clone(target));
             }
         }
         let floor = found
@@ -178,7 +184,38 @@ impl SinkWorker {
         }
         let marker = self.marker(Some(&from_nothing));
         self.sink.write_marker(&marker).await?;
-        self.remember(marker).await
+        self.remember(marker).await?;
+        self.set_accounted().await
+    }
+
+    /// Whether all that the sink holds for a target is known here.
+    async fn is_accounted(&self, target: &Target) -> Result<bool, SinkError> {
+        let (view, id) = (target.layout.view.clone(), target.id);
+        let (answer, answered) = oneshot::channel();
+        self.with(Box::new(move |_, engine| {
+            let _ = answer.send(engine.is_accounted(&view, id));
+            Ok(false)
+        }))?;
+        answered.await.map_err(|_| stopping())
+    }
+
+    async fn set_accounted(&self) -> Result<(), SinkError> {
+        let targets: Vec<(String, TargetId)> = self
+            .targets
+            .iter()
+            .map(|target| (target.layout.view.clone(), target.id))
+            .collect();
+        let (answer, answered) = oneshot::channel();
+        self.with(Box::new(move |state, engine| {
+            for (view, id) in &targets {
+                if !engine.is_accounted(view, *id) {
+                    engine.set_accounted(state, view, *id)?;
+                }
+            }
+            let _ = answer.send(());
+            Ok(false)
+        }))?;
+        answered.await.map_err(|_| stopping())
     }
 
     /// The marker that we know to have reached the sink, as state has it.
@@ -579,6 +616,8 @@ impl SinkWorker {
         let outcomes = self.request(&batch).await?;
         failpoint("writer.acknowledged");
         self.facts.sink_up(&self.name, None);
+        // It is there with what it tells of. Once keys are cleared, only this says that the sink may not be older.
+        self.remember(marker).await?;
         let mut next = Next::More;
         for ((target, rendered), outcomes) in self.targets.iter().zip(waiting).zip(outcomes) {
             if rendered.sent.is_empty() && rendered.kept.is_empty() {
@@ -593,7 +632,6 @@ impl SinkWorker {
                 Next::More | Next::Idle => {}
             }
         }
-        self.remember(marker).await?;
         Ok(next)
     }
 
