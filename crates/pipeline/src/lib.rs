@@ -18,6 +18,8 @@ mod error;
 mod facts;
 mod failpoint;
 mod loader;
+#[cfg(test)]
+mod machine;
 mod projector;
 mod run;
 mod startup;

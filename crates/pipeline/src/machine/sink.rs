@@ -1,0 +1,678 @@
+//! Sinks in memory whose requests are late, doubled, half applied or lost as the machine decides.
+//!
+//! Always: a request takes effect when the machine says so, not when it is sent; after a fence none of an earlier connection does,
+//! unless versions make it harmless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+
+use async_trait::async_trait;
+use readside_model::{Body, DocumentForm, Lsn};
+use readside_sink::{
+    Batch, DeadReason, Fence, Marker, MarkerClaim, Outcome, Page, Row, Sink, SinkError, ViewTarget,
+    Visibility, WriterScope, decode_marker, encode_marker,
+};
+
+use super::dice::Dice;
+
+/// What a sink is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The last write wins; a fence kills what is under way.
+    Plain,
+    /// Versions as `external_gte`; late requests go on living; visible after a refresh.
+    Versioned,
+    /// One transaction for all views, with the marker; a fence ends older sessions.
+    Moments,
+}
+
+/// A row, or the place of one that was deleted.
+#[derive(Debug, Clone, PartialEq)]
+struct Cell {
+    version: u64,
+    body: Option<Body>,
+}
+
+type Cells = BTreeMap<(String, String), Cell>;
+
+struct Request {
+    id: u64,
+    life: u64,
+    batch: Batch,
+    views: Vec<String>,
+    /// The sender has gone or was told of a failure.
+    abandoned: bool,
+    /// Since it was abandoned there was a fence.
+    fenced: bool,
+    applied: bool,
+    /// It never takes effect (any more).
+    dead: bool,
+    answer: Option<Result<Vec<Vec<Outcome>>, SinkError>>,
+}
+
+#[derive(Clone)]
+struct Checkpoint {
+    cells: Cells,
+    marker: Option<String>,
+}
+
+/// What survives of a sink between the lives of its clients.
+struct Server {
+    kind: Kind,
+    cells: Cells,
+    visible: Cells,
+    marker: Option<String>,
+    requests: Vec<Request>,
+    next: u64,
+    issued_max: u64,
+    /// By view and key: the highest version ever sent.
+    sent: BTreeMap<(String, String), u64>,
+    /// The highest position that any life has had applied.
+    position_max: u64,
+    /// The same for lives before this one.
+    position_before: u64,
+    life: u64,
+    checkpoints: Vec<Checkpoint>,
+    /// How often it lost what it had acknowledged; how often when the marker was last read; and when a client was last open.
+    losses: u64,
+    losses_read: u64,
+    losses_noticed: u64,
+    /// The moment that all views show, for checks.
+    moments: Vec<Lsn>,
+    calm: bool,
+    refuses: bool,
+    dice: Dice,
+    problems: Vec<String>,
+}
+
+/// A sink of the machine.
+#[derive(Clone)]
+pub(super) struct SimServer {
+    pub(super) kind: Kind,
+    server: Arc<Mutex<Server>>,
+}
+
+fn down(what: &str) -> SinkError {
+    SinkError::Unavailable(what.to_owned())
+}
+
+impl SimServer {
+    pub(super) fn new(kind: Kind, seed: u64, refuses: bool) -> SimServer {
+        let server = Server {
+            kind,
+            cells: Cells::new(),
+            visible: Cells::new(),
+            marker: None,
+            requests: Vec::new(),
+            next: 0,
+            issued_max: 0,
+            sent: BTreeMap::new(),
+            position_max: 0,
+            position_before: 0,
+            life: 0,
+            checkpoints: Vec::new(),
+            losses: 0,
+            losses_read: 0,
+            losses_noticed: 0,
+            moments: Vec::new(),
+            calm: false,
+            refuses,
+            dice: Dice::new(seed),
+            problems: Vec::new(),
+        };
+        SimServer {
+            kind,
+            server: Arc::new(Mutex::new(server)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap()
+    }
+
+    /// A client of a new life.
+    pub(super) fn client(&self, owner_epoch: &str) -> SimSink {
+        let mut server = self.lock();
+        server.life += 1;
+        server.position_before = server.position_max;
+        server.issued_max = 0;
+        SimSink {
+            server: self.clone(),
+            life: server.life,
+            claim: MarkerClaim::new(owner_epoch),
+            targets: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Whatever is under way arrives now or never.
+    pub(super) fn settle_late(&self, dice: &mut Dice) {
+        let mut server = self.lock();
+        for i in 0..server.requests.len() {
+            if !server.requests[i].dead && dice.once_in(2) {
+                let _ = server.apply(i, usize::MAX, false);
+            }
+        }
+        server.requests.clear();
+    }
+
+    /// From now on everything goes well.
+    pub(super) fn calm(&self) {
+        self.lock().calm = true;
+    }
+
+    /// The rows of a view as readers see them.
+    pub(super) fn rows(&self, view: &str, visible: bool) -> BTreeMap<String, Body> {
+        let server = self.lock();
+        let cells = if visible && server.kind == Kind::Versioned {
+            &server.visible
+        } else {
+            &server.cells
+        };
+        cells
+            .iter()
+            .filter(|((v, _), _)| v == view)
+            .filter_map(|((_, key), cell)| Some((key.clone(), cell.body.clone()?)))
+            .collect()
+    }
+
+    /// It lost what it had acknowledged, and no client has been opened since.
+    pub(super) fn went_back(&self) -> bool {
+        let server = self.lock();
+        server.losses > server.losses_noticed
+    }
+
+    /// A client is open that has read the marker.
+    pub(super) fn opened(&self) {
+        let mut server = self.lock();
+        server.losses_noticed = server.losses_read;
+    }
+
+    pub(super) fn problems(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().problems)
+    }
+
+    /// Positions of batches that were applied as one moment since the last call.
+    pub(super) fn moments(&self) -> Vec<Lsn> {
+        std::mem::take(&mut self.lock().moments)
+    }
+
+    pub(super) fn has_requests(&self) -> bool {
+        self.lock().requests.iter().any(|r| !r.abandoned)
+    }
+
+    /// Something happens on the server's side.
+    pub(super) fn step(&self, dice: &mut Dice, known: Option<&Marker>) {
+        let mut server = self.lock();
+        let calm = server.calm;
+        if !calm && dice.once_in(60) {
+            server.lose(dice, known);
+            return;
+        }
+        if !calm && server.kind == Kind::Versioned && dice.once_in(80) {
+            server.meddle(dice);
+        }
+        if server.kind == Kind::Versioned && dice.once_in(8) {
+            server.visible = server.cells.clone();
+        }
+        if server.requests.is_empty() {
+            return;
+        }
+        let i = if calm {
+            server.requests.iter().position(|r| !r.abandoned)
+        } else {
+            Some(dice.below(server.requests.len()))
+        };
+        let Some(i) = i.filter(|i| !server.requests[*i].dead) else {
+            return;
+        };
+        let fails = !calm && dice.once_in(4);
+        let abandoned = server.requests[i].abandoned;
+        if server.requests[i].applied && !abandoned {
+            // The answer, at last or never.
+            if fails {
+                server.requests[i].answer = Some(Err(down("the answer was lost")));
+            }
+            server.requests[i].abandoned |= fails;
+            return;
+        }
+        match dice.below(4) {
+            // Not applied, and maybe later.
+            0 if fails && !abandoned => {
+                server.requests[i].answer = Some(Err(down("timed out")));
+                server.requests[i].abandoned = true;
+            }
+            // Never.
+            1 if fails || abandoned => {
+                if !abandoned {
+                    server.requests[i].answer = Some(Err(down("refused to connect")));
+                }
+                server.requests[i].abandoned = true;
+                server.kill(i);
+            }
+            // A part, in a sink that takes keys one by one.
+            2 if fails && server.kind != Kind::Moments => {
+                let writes = server.requests[i].batch.views[0].writes.len();
+                let part = dice.below(writes + 1);
+                let _ = server.apply(i, part, false);
+                if !abandoned {
+                    server.requests[i].answer = Some(Err(down("connection reset")));
+                }
+                server.requests[i].abandoned = true;
+            }
+            _ => {
+                let outcomes = server.apply(i, usize::MAX, !calm && dice.once_in(3));
+                server.requests[i].applied = true;
+                if abandoned {
+                    // A versioned sink may see a repeated request later still.
+                    if server.kind != Kind::Versioned || dice.once_in(2) {
+                        server.requests.remove(i);
+                    }
+                } else if fails {
+                    server.requests[i].answer = Some(Err(down("the answer was lost")));
+                    server.requests[i].abandoned = true;
+                } else {
+                    server.requests[i].answer = Some(outcomes);
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// This request never takes effect; it stays until its sender has been told.
+    fn kill(&mut self, i: usize) {
+        self.requests[i].abandoned = true;
+        self.requests[i].dead = true;
+        if self.requests[i].answer.is_none() {
+            self.requests.remove(i);
+        }
+    }
+
+    /// It comes back as it was at an earlier marker, which is behind the one that the pipeline durably knows of in every view. (A loss
+    /// since the last known marker cannot be told from no loss.)
+    fn lose(&mut self, dice: &mut Dice, known: Option<&Marker>) {
+        let Some(known) = known else {
+            return;
+        };
+        let lower = |marker: &Option<String>| {
+            let then = marker.as_deref().map(|m| decode_marker(m).unwrap());
+            known.views.iter().all(|(view, w)| {
+                then.as_ref()
+                    .and_then(|m| m.views.get(view))
+                    .is_none_or(|t| t.watermark < w.watermark)
+            })
+        };
+        let candidates: Vec<usize> = (0..self.checkpoints.len())
+            .filter(|i| lower(&self.checkpoints[*i].marker))
+            .collect();
+        if candidates.is_empty() {
+            return;
+        }
+        let at = *dice.pick(&candidates);
+        let checkpoint = self.checkpoints[at].clone();
+        self.checkpoints.truncate(at + 1);
+        self.cells = checkpoint.cells;
+        self.visible = self.cells.clone();
+        self.marker = checkpoint.marker;
+        self.losses += 1;
+        for request in &mut self.requests {
+            if !request.abandoned {
+                request.answer = Some(Err(down("the server went away")));
+                request.abandoned = true;
+            }
+            request.dead = true;
+        }
+        self.requests.retain(|r| r.answer.is_some());
+    }
+
+    /// Somebody else writes the same row again, at a version that is not ours.
+    fn meddle(&mut self, dice: &mut Dice) {
+        let keys: Vec<(String, String)> = self.cells.keys().cloned().collect();
+        if keys.is_empty() {
+            return;
+        }
+        let key = dice.pick(&keys).clone();
+        let highest = self
+            .cells
+            .values()
+            .map(|c| c.version)
+            .max()
+            .unwrap_or(0)
+            .max(self.issued_max);
+        let version = highest + 1 + u64::try_from(dice.below(500)).unwrap();
+        if let Some(cell) = self.cells.get_mut(&key) {
+            cell.version = version;
+        }
+    }
+
+    /// Applies the first `part` writes of a request.
+    fn apply(
+        &mut self,
+        i: usize,
+        part: usize,
+        hesitant: bool,
+    ) -> Result<Vec<Vec<Outcome>>, SinkError> {
+        let request = &self.requests[i];
+        let (life, batch, views) = (request.life, request.batch.clone(), request.views.clone());
+        if batch.position.0 < self.position_before
+            && life == self.life
+            && batch.views.iter().any(|v| !v.writes.is_empty())
+        {
+            self.problems.push(format!(
+                "a write at {} after an earlier life wrote at {}",
+                batch.position,
+                Lsn(self.position_before)
+            ));
+        }
+        let mut outcomes = Vec::new();
+        for writes in &batch.views {
+            let view = &views[writes.target];
+            let mut out = Vec::new();
+            for write in writes.writes.iter().take(part) {
+                let key = (view.clone(), write.key.to_string());
+                if self.refuses && write.body.as_ref().is_some_and(poisoned) {
+                    out.push(Outcome::Refused(DeadReason("poison".to_owned())));
+                    continue;
+                }
+                if hesitant && self.kind != Kind::Moments && self.dice.once_in(3) {
+                    out.push(Outcome::Retry("busy".to_owned()));
+                    continue;
+                }
+                out.push(self.put(key, &write.body, batch.version.0));
+            }
+            outcomes.push(out);
+        }
+        self.position_max = self.position_max.max(batch.position.0);
+        if let Some(marker) = &batch.marker {
+            self.marker = Some(encode_marker(marker)?);
+            self.checkpoint();
+            self.moments.push(batch.position);
+        }
+        Ok(outcomes)
+    }
+
+    fn put(&mut self, key: (String, String), body: &Option<Body>, version: u64) -> Outcome {
+        if self.kind == Kind::Versioned
+            && let Some(found) = self.cells.get(&key)
+        {
+            if found.version > version {
+                return if found.version <= self.issued_max {
+                    Outcome::Applied
+                } else {
+                    Outcome::Newer(readside_model::Version(found.version))
+                };
+            }
+            if found.version == version && found.body != *body {
+                self.problems.push(format!(
+                    "{key:?} has two contents at version {version}: {:?} and {body:?}",
+                    found.body
+                ));
+            }
+        }
+        self.cells.insert(
+            key,
+            Cell {
+                version,
+                body: body.clone(),
+            },
+        );
+        Outcome::Applied
+    }
+
+    fn checkpoint(&mut self) {
+        self.checkpoints.push(Checkpoint {
+            cells: self.cells.clone(),
+            marker: self.marker.clone(),
+        });
+        if self.checkpoints.len() > 6 {
+            self.checkpoints.remove(0);
+        }
+    }
+}
+
+/// A document that a sink refuses.
+pub(super) fn poisoned(body: &Body) -> bool {
+    match body {
+        Body::Json(json) => json.windows(6).any(|w| w == b"poison"),
+        Body::Columns(columns) => columns.iter().flatten().any(|c| &**c == b"poison"),
+    }
+}
+
+/// A client of a sink: what a life of the pipeline holds.
+pub(super) struct SimSink {
+    server: SimServer,
+    life: u64,
+    claim: MarkerClaim,
+    targets: Mutex<Vec<String>>,
+}
+
+/// Marks the request of a dropped future.
+struct Sent<'a>(&'a SimServer, u64);
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let mut server = self.0.lock();
+        if let Some(request) = server.requests.iter_mut().find(|r| r.id == self.1) {
+            request.abandoned = true;
+        }
+    }
+}
+
+impl SimSink {
+    fn stumble(&self) -> Result<(), SinkError> {
+        let mut server = self.server.lock();
+        if !server.calm && server.dice.once_in(25) {
+            return Err(down("not reachable"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for SimSink {
+    fn form(&self) -> DocumentForm {
+        if self.server.kind == Kind::Moments {
+            DocumentForm::Columns
+        } else {
+            DocumentForm::Json
+        }
+    }
+
+    fn visibility(&self) -> Visibility {
+        if self.server.kind == Kind::Versioned {
+            Visibility::AfterRefresh
+        } else {
+            Visibility::Immediate
+        }
+    }
+
+    fn writer_scope(&self) -> WriterScope {
+        if self.server.kind == Kind::Moments {
+            WriterScope::PerSink
+        } else {
+            WriterScope::PerView
+        }
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        400
+    }
+
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError> {
+        self.stumble()?;
+        *self.targets.lock().unwrap() = targets.iter().map(|t| t.view.clone()).collect();
+        Ok(())
+    }
+
+    async fn fence(&self) -> Result<Fence, SinkError> {
+        self.stumble()?;
+        let mut server = self.server.lock();
+        if server.requests.iter().any(|r| !r.abandoned) {
+            server
+                .problems
+                .push("a fence while requests are awaited".to_owned());
+        }
+        if server.kind == Kind::Versioned {
+            server.requests.iter_mut().for_each(|r| r.fenced = true);
+        } else {
+            server.requests.clear();
+        }
+        Ok(Fence::established())
+    }
+
+    async fn read_marker(&self) -> Result<Option<Marker>, SinkError> {
+        self.stumble()?;
+        let mut server = self.server.lock();
+        server.losses_read = server.losses;
+        let marker = server.marker.as_deref().map(decode_marker).transpose()?;
+        self.claim.seen(server.marker.as_deref());
+        server.issued_max = server
+            .issued_max
+            .max(marker.as_ref().map_or(0, |m| m.version_max));
+        Ok(marker)
+    }
+
+    async fn write_marker(&self, marker: &Marker) -> Result<(), SinkError> {
+        self.stumble()?;
+        let text = encode_marker(marker)?;
+        {
+            let mut server = self.server.lock();
+            self.claim.judge(server.marker.as_deref())?;
+            self.claim.attempted(&text);
+            server.marker = Some(text.clone());
+            server.issued_max = server.issued_max.max(marker.version_max);
+            server.checkpoint();
+        }
+        self.stumble()?;
+        self.claim.written(&text);
+        Ok(())
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError> {
+        self.stumble()?;
+        let views = self.targets.lock().unwrap().clone();
+        let marker = batch.marker.as_ref().map(encode_marker).transpose()?;
+        let id = {
+            let mut server = self.server.lock();
+            if let Some(text) = &marker {
+                self.claim.judge(server.marker.as_deref())?;
+                self.claim.attempted(text);
+            }
+            let mut keys = BTreeSet::new();
+            for writes in &batch.views {
+                for write in &writes.writes {
+                    let key = (views[writes.target].clone(), write.key.to_string());
+                    let last = server.sent.insert(key.clone(), batch.version.0);
+                    if last.is_some_and(|last| last > batch.version.0) {
+                        server.problems.push(format!(
+                            "{key:?}: version {} after {last:?}",
+                            batch.version.0
+                        ));
+                    }
+                    if !keys.insert(key.clone()) {
+                        server
+                            .problems
+                            .push(format!("{key:?} is twice in one batch"));
+                    }
+                }
+            }
+            let awaited = server.requests.iter().filter(|r| !r.fenced).any(|r| {
+                r.batch.views.iter().any(|v| {
+                    v.writes
+                        .iter()
+                        .any(|w| keys.contains(&(r.views[v.target].clone(), w.key.to_string())))
+                })
+            });
+            if awaited {
+                server.problems.push(format!(
+                    "two requests under way for a key of {:?}, and no fence between",
+                    batch.position
+                ));
+            }
+            server.issued_max = server.issued_max.max(batch.version.0);
+            let id = server.next;
+            server.next += 1;
+            server.requests.push(Request {
+                id,
+                life: self.life,
+                batch: batch.clone(),
+                views,
+                abandoned: false,
+                fenced: false,
+                applied: false,
+                dead: false,
+                answer: None,
+            });
+            id
+        };
+        let _sent = Sent(&self.server, id);
+        let answer = poll_fn(|_| {
+            let mut server = self.server.lock();
+            let Some(i) = server.requests.iter().position(|r| r.id == id) else {
+                return Poll::Ready(Err(down("cut off")));
+            };
+            match server.requests[i].answer.take() {
+                None => Poll::Pending,
+                Some(answer) => {
+                    // What was answered well, or is known never to take effect, is over.
+                    let over = answer.is_ok() || server.requests[i].dead;
+                    if over {
+                        server.requests.remove(i);
+                    }
+                    Poll::Ready(answer)
+                }
+            }
+        })
+        .await?;
+        if let Some(text) = &marker {
+            self.claim.written(text);
+        }
+        Ok(answer)
+    }
+
+    async fn refresh(&self, _: usize) -> Result<(), SinkError> {
+        self.stumble()?;
+        let mut server = self.server.lock();
+        server.visible = server.cells.clone();
+        Ok(())
+    }
+
+    async fn read_page(
+        &self,
+        target: usize,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page, SinkError> {
+        self.stumble()?;
+        let limit = limit.min(3);
+        let view = self.targets.lock().unwrap()[target].clone();
+        let mut rows: Vec<Row> = self
+            .server
+            .rows(&view, true)
+            .into_iter()
+            .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
+            .map(|(key, body)| Row {
+                key: key.into(),
+                body,
+            })
+            .collect();
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|row| row.key.to_string());
+        Ok(Page { rows, next })
+    }
+
+    async fn read_keys(&self, _: usize, _: &[Arc<str>]) -> Result<Vec<Row>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn drop_all(&self, _: &[ViewTarget]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
