@@ -13,11 +13,41 @@ use tokio_postgres::SimpleQueryMessage;
 use crate::dice::Dice;
 use crate::history::{Tables, inserts};
 use crate::number;
-use crate::schema::Schema;
+use crate::schema::{Schema, TableSpec};
 use crate::views::Views;
 use crate::world::World;
 
 const VIEWS: u64 = 40;
+
+/// The hidden keys of a top-level LIMIT over a join come from the joined rows, not from the place of the row among the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn first_rows_of_a_join_have_the_keys_of_their_rows() -> Result<()> {
+    let postgres = Postgres::start(15, &[]).await?;
+    let schema = Schema::random(&mut Dice::new(208), true);
+    let client = database(&postgres, 208, &schema).await?;
+    let mut tables = Tables::empty(&schema);
+    let mut dice = Dice::new(1);
+    for table in &schema.tables {
+        for _ in 0..20 {
+            tables.change(table, &mut dice, schema.plain);
+        }
+    }
+    client.batch_execute(&inserts(&schema, &tables)).await?;
+    let (a, b) = (&schema.tables[0], &schema.tables[1]);
+    let key = |alias: &str, table: &TableSpec| -> Vec<String> {
+        table.columns[..table.key]
+            .iter()
+            .map(|c| format!("{alias}.{}", c.name))
+            .collect()
+    };
+    let order = [key("x", a), key("y", b)].concat().join(", ");
+    let sql = format!(
+        "SELECT 1 AS one FROM {} x CROSS JOIN {} y ORDER BY {order} LIMIT 3",
+        a.name, b.name
+    );
+    ensure!(compare(&client, &schema, &tables, &sql).await?, "refused");
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_views_are_what_postgres_returns() -> Result<()> {

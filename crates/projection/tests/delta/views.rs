@@ -428,7 +428,7 @@ impl<'a> Views<'a> {
         match ty {
             Ty::Int => value.to_owned(),
             Ty::Long => format!("{value}::bigint"),
-            Ty::Text => format!("'{value}'"),
+            Ty::Text => format!("'{value}'::text"),
             Ty::Number => format!("{value}::numeric"),
             Ty::Float => format!("'{value}'::float8"),
             Ty::Bool => if value == "t" { "true" } else { "false" }.to_owned(),

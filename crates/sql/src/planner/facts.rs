@@ -409,18 +409,33 @@ pub(super) fn covering(arena: &Arena<'_>, query: &Query) -> Option<Vec<OccId>> {
             _ => candidates.push(*occ),
         }
     }
+    // The first rows of a partition are stored by their order: their keys do not tell their columns, so they are the last resort.
+    let telling: Vec<OccId> = candidates
+        .iter()
+        .copied()
+        .filter(|occ| match &arena.occ(*occ).relation {
+            Relation::Stage(id) => !arena.stage_keys.contains_key(id),
+            _ => true,
+        })
+        .collect();
+    let key = if covers(&telling) { telling } else { candidates };
+    Some(fewest(key, &covers))
+}
+
+/// The fewest of these occurrences that still cover.
+fn fewest(candidates: Vec<OccId>, covers: &dyn Fn(&[OccId]) -> bool) -> Vec<OccId> {
     if candidates.is_empty() {
-        return Some(Vec::new());
+        return candidates;
     }
     for a in &candidates {
         if covers(&[*a]) {
-            return Some(vec![*a]);
+            return vec![*a];
         }
     }
     for (i, a) in candidates.iter().enumerate() {
         for b in &candidates[i + 1..] {
             if covers(&[*a, *b]) {
-                return Some(vec![*a, *b]);
+                return vec![*a, *b];
             }
         }
     }
@@ -434,7 +449,7 @@ pub(super) fn covering(arena: &Arena<'_>, query: &Query) -> Option<Vec<OccId>> {
             key = without;
         }
     }
-    Some(key)
+    key
 }
 
 /// The columns by which a table's rows are told apart.
