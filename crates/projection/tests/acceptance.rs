@@ -107,12 +107,11 @@ async fn compare(
                 continue;
             };
             for (i, column) in catalog.tables[&oid].columns.iter().enumerate() {
-                if column.generated.is_some() {
-                    if let Ok(expr) =
+                if column.generated.is_some()
+                    && let Ok(expr) =
                         readside_sql::compile_generated(&catalog.tables[&oid], i, catalog)
-                    {
-                        generated.entry(oid).or_default().insert(i, expr);
-                    }
+                {
+                    generated.entry(oid).or_default().insert(i, expr);
                 }
             }
         }

@@ -28,7 +28,7 @@ impl Dice {
     }
 
     pub(crate) fn one(&mut self, list: &[&'static str]) -> &'static str {
-        *self.pick::<&'static str>(list)
+        self.pick::<&'static str>(list)
     }
 
     pub(crate) fn weighted<T: Copy>(&mut self, list: &[(usize, T)]) -> T {
