@@ -31,6 +31,7 @@ mod scan;
 pub mod sim;
 mod snapshot;
 mod state;
+mod trace;
 
 pub use base::{Base, Entries, Entry, View};
 pub use committed::Committed;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::StateError;
 use crate::base::{Base, View};
 use crate::scan::Range;
+use crate::trace;
 
 /// Writes to one prefix of the base. May be moved to another thread.
 pub struct Loader {
@@ -25,15 +26,18 @@ impl Loader {
         entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>,
     ) -> Result<(), StateError> {
         let mut outside = false;
+        let mut load = trace::Load::new();
         let mut entries = entries
             .into_iter()
             .take_while(|(key, _)| {
                 outside |= !key.starts_with(&self.prefix);
                 !outside
             })
-            .map(|(key, value)| (key, Some(value)));
+            .map(|(key, value)| (key, Some(value)))
+            .inspect(|(key, value)| load.entry(key, *value));
         self.base.apply(&mut entries)?;
         drop(entries);
+        load.record();
         if outside {
             return Err(StateError::OutsidePrefix);
         }
@@ -49,6 +53,9 @@ impl Loader {
             keys.push(entry?.0.to_vec());
         }
         drop(view);
+        let mut load = trace::Load::new();
+        keys.iter().for_each(|key| load.entry(key, None));
+        load.record();
         self.base
             .apply(&mut keys.iter().map(|key| (key.as_slice(), None)))?;
         self.base.sync()?;

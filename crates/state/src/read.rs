@@ -4,6 +4,7 @@ use crate::StateError;
 use crate::base::{Entry, View};
 use crate::layer::Layer;
 use crate::scan::{Range, Scan};
+use crate::trace::{self, Reader};
 
 /// An ordered key-value space that can be read.
 pub trait Read {
@@ -37,10 +38,17 @@ pub(crate) struct Layers<'a> {
     pub(crate) active: &'a Layer,
     pub(crate) frozen: Option<&'a Layer>,
     pub(crate) view: &'a dyn View,
+    pub(crate) reader: Reader,
 }
 
 impl<'a> Layers<'a> {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&'a [u8]>, StateError> {
+        let value = self.find(key)?;
+        trace::get(self.reader, key, value.is_some());
+        Ok(value)
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<&'a [u8]>, StateError> {
         if let Some(value) = self.active.get(key) {
             return Ok(value);
         }
@@ -51,7 +59,8 @@ impl<'a> Layers<'a> {
     }
 
     pub(crate) fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Result<Scan<'a>, StateError> {
-        Scan::forward(self, &Range::of_prefix_from(prefix, from))
+        let pass = trace::Pass::new(self.reader, false, prefix, from);
+        Scan::new(self, &Range::of_prefix_from(prefix, from), false, pass)
     }
 
     pub(crate) fn scan_back(
@@ -59,6 +68,7 @@ impl<'a> Layers<'a> {
         prefix: &[u8],
         from: Option<&[u8]>,
     ) -> Result<Scan<'a>, StateError> {
-        Scan::backward(self, &Range::of_prefix_back_from(prefix, from))
+        let pass = trace::Pass::new(self.reader, true, prefix, from);
+        Scan::new(self, &Range::of_prefix_back_from(prefix, from), true, pass)
     }
 }

@@ -13,6 +13,7 @@ use crate::base::{Entries, Entry};
 use crate::key::Key;
 use crate::layer::{Layer, Value};
 use crate::read::Layers;
+use crate::trace;
 
 /// The first byte of keys that belong to this crate; no reader sees them.
 pub(crate) const RESERVED: u8 = 0xFF;
@@ -80,6 +81,7 @@ pub struct Scan<'a> {
     back: bool,
     /// Set once the base failed; handed out, then the scan ends.
     failed: Option<StateError>,
+    pass: trace::Pass,
 }
 
 /// One layer's part in the scan.
@@ -113,15 +115,12 @@ impl<'a> Cursor<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(crate) fn forward(layers: &Layers<'a>, range: &Range) -> Result<Self, StateError> {
-        Self::new(layers, range, false)
-    }
-
-    pub(crate) fn backward(layers: &Layers<'a>, range: &Range) -> Result<Self, StateError> {
-        Self::new(layers, range, true)
-    }
-
-    fn new(layers: &Layers<'a>, range: &Range, back: bool) -> Result<Self, StateError> {
+    pub(crate) fn new(
+        layers: &Layers<'a>,
+        range: &Range,
+        back: bool,
+        pass: trace::Pass,
+    ) -> Result<Self, StateError> {
         let mut scan = Scan {
             active: Cursor {
                 iter: None,
@@ -135,6 +134,7 @@ impl<'a> Scan<'a> {
             base_head: None,
             back,
             failed: None,
+            pass,
         };
         if range.is_empty() {
             return Ok(scan);
@@ -203,7 +203,10 @@ impl<'a> Iterator for Scan<'a> {
                     key = Some(head);
                 }
             }
-            let key = key?;
+            let Some(key) = key else {
+                self.pass.end();
+                return None;
+            };
             // The uppermost layer that has the key decides; all that have it move on.
             let mut value = None;
             if let Some((_, v)) = self.base_head.filter(|(k, _)| *k == key) {
@@ -219,6 +222,7 @@ impl<'a> Iterator for Scan<'a> {
                 self.active.advance(self.back);
             }
             if let Some(value) = value {
+                self.pass.step();
                 return Some(Ok((key, value)));
             }
         }

@@ -10,6 +10,7 @@ use crate::committed::Committed;
 use crate::layer::Layer;
 use crate::read::{Layers, Read};
 use crate::scan::Scan;
+use crate::trace::{self, Reader};
 
 /// A view of the state as of one commit, which never changes. It can be sent to another thread, and is used by one at a
 /// time. While it lives the base cannot reuse the pages of its moment, so drop it soon.
@@ -34,6 +35,7 @@ impl Snapshot {
             frozen: self.frozen.as_ref(),
             // Taken only when dropped.
             view: self.view.as_deref().ok_or(StateError::NoSnapshot)?,
+            reader: Reader::Snapshot(self.ticket.number),
         })
     }
 }
@@ -82,6 +84,7 @@ impl Registry {
         let number = live.next;
         live.next += 1;
         live.since.insert(number, Instant::now());
+        trace::snapshot(number);
         Ticket {
             registry: self.clone(),
             number,
@@ -109,6 +112,7 @@ pub(crate) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        trace::snapshot_dropped(self.number);
         lock(&self.registry.live).since.remove(&self.number);
     }
 }

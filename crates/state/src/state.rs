@@ -16,6 +16,7 @@ use crate::lock::DirectoryLock;
 use crate::read::{Layers, Read};
 use crate::scan::{RESERVED, Scan};
 use crate::snapshot::{Registry, Reserve, Snapshot, lock};
+use crate::trace::{self, Reader};
 
 /// How the state behaves.
 #[derive(Debug, Clone)]
@@ -114,6 +115,7 @@ impl State {
             Some(bytes) => Committed::decode(bytes)?,
             None => Committed::default(),
         };
+        trace::open();
         Ok(State {
             base,
             view,
@@ -149,6 +151,7 @@ impl State {
             return Err(StateError::ReservedKey);
         }
         self.active.set(key, value);
+        trace::set(key, value);
         self.dirty = true;
         Ok(())
     }
@@ -173,6 +176,7 @@ impl State {
             self.dirty = false;
         }
         self.committed = committed;
+        trace::commit();
         self.marked |= self
             .large
             .take()
@@ -182,6 +186,7 @@ impl State {
     /// Forgets everything since the last commit. After [`State::begin_large`] that may take a while.
     pub fn rollback(&mut self) {
         if self.dirty {
+            trace::rollback();
             self.active = self.saved.clone();
             self.dirty = false;
         }
@@ -335,6 +340,7 @@ impl State {
     /// Lets readers see what the loader wrote. (Snapshots see it after a large transaction that is in progress.)
     pub fn adopt(&mut self, loader: Loader) -> Result<(), StateError> {
         drop(loader);
+        trace::adopt();
         self.view = self.base.view()?;
         Ok(())
     }
@@ -431,6 +437,7 @@ impl State {
             active: &self.active,
             frozen: self.frozen.as_ref().map(|frozen| &frozen.layer),
             view: self.view.as_ref(),
+            reader: Reader::Live,
         }
     }
 }
