@@ -361,7 +361,7 @@ async fn readers_are_switched_between_generations(probe: &SearchProbe) {
     assert_eq!(seen(probe.content(&old).await.unwrap()), ["2"]);
     sink.switch(0).await.unwrap();
     assert_eq!(seen(probe.content(&old).await.unwrap()), ["1", "3"]);
-    sink.drop_all(&[old.clone()]).await.unwrap();
+    sink.drop_all(std::slice::from_ref(&old)).await.unwrap();
     let (status, _) = probe
         .call("GET", &format!("/{}-g2", old.location), None)
         .await

@@ -62,7 +62,8 @@ struct World {
 }
 
 fn plan(index: usize, variant: usize) -> Arc<Plan> {
-    static PLANS: OnceLock<Mutex<BTreeMap<(usize, usize), Arc<Plan>>>> = OnceLock::new();
+    type Plans = Mutex<BTreeMap<(usize, usize), Arc<Plan>>>;
+    static PLANS: OnceLock<Plans> = OnceLock::new();
     let mut plans = PLANS
         .get_or_init(Mutex::default)
         .lock()

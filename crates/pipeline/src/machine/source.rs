@@ -287,15 +287,23 @@ fn new_row(oid: u32, dice: &mut Dice) -> Row {
     };
     match oid {
         CUSTOMERS => {
-            let name =
-                some(*dice.pick(&["ann", "bob", "zoë", "a:b", "", "poison", "\\\"quoted\""]));
-            let city = some(*dice.pick(&["rome", "bonn", "a:b"])).filter(|_| !dice.once_in(4));
+            let name = some(dice.pick::<&str>(&[
+                "ann",
+                "bob",
+                "zoë",
+                "a:b",
+                "",
+                "poison",
+                "\\\"quoted\"",
+            ]));
+            let city =
+                some(dice.pick::<&str>(&["rome", "bonn", "a:b"])).filter(|_| !dice.once_in(4));
             vec![id(dice, 5), name, city, large(dice, "bio")]
         }
         ORDERS => {
             let customer = id(dice, 5).filter(|_| !dice.once_in(5));
-            let status =
-                some(*dice.pick(&["new", "paid", "cancelled", "a:b"])).filter(|_| !dice.once_in(8));
+            let status = some(dice.pick::<&str>(&["new", "paid", "cancelled", "a:b"]))
+                .filter(|_| !dice.once_in(8));
             let amount = Some(dice.below(12).to_string()).filter(|_| !dice.once_in(8));
             vec![id(dice, 7), customer, status, amount, large(dice, "note")]
         }

@@ -275,7 +275,8 @@ impl PostgresSink {
         if live.staged.insert(target) {
             execute(&live.client, &table.create_stage(target)).await?;
         }
-        let mut ranges: Vec<Range<usize>> = Vec::from([0..writes.len()]);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        ranges.push(0..writes.len());
         while let Some(range) = ranges.pop() {
             let Some(part) = writes.get(range.clone()) else {
                 continue;

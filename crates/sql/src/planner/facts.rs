@@ -418,7 +418,11 @@ pub(super) fn covering(arena: &Arena<'_>, query: &Query) -> Option<Vec<OccId>> {
             _ => true,
         })
         .collect();
-    let key = if covers(&telling) { telling } else { candidates };
+    let key = if covers(&telling) {
+        telling
+    } else {
+        candidates
+    };
     Some(fewest(key, &covers))
 }
 
