@@ -44,7 +44,7 @@ pub enum ChangelogError {
     Poisoned,
     /// What was once durable cannot be read back.
     #[error(
-        "changelog file `{file}` is damaged at byte {offset}: {reason}\n  hint: transactions are lost here; run `readside run --resynchronise` to load the tables anew and mend the sinks by difference"
+        "changelog file `{file}` is damaged at byte {offset}: {reason}\n  hint: transactions are lost here; stop readside, move its data directory away and start it again: it loads the tables anew; then let `readside verify` look for rows that are left over"
     )]
     Corrupt {
         /// The file.
@@ -56,7 +56,7 @@ pub enum ChangelogError {
     },
     /// The log ends before a position that was confirmed to the source, which will not send what is missing again.
     #[error(
-        "the changelog ends at {durable_end}, but {confirmed} has been confirmed to the source: what lies between is lost\n  hint: was the data directory restored from a backup? Run `readside run --resynchronise` to load the tables anew and mend the sinks by difference"
+        "the changelog ends at {durable_end}, but {confirmed} has been confirmed to the source: what lies between is lost\n  hint: was the data directory restored from a backup? Stop readside, move its data directory away and start it again: it loads the tables anew; then let `readside verify` look for rows that are left over"
     )]
     Behind {
         /// Where it ends.
@@ -98,7 +98,7 @@ pub enum ChangelogError {
     },
     /// A reader asked for what was trimmed away.
     #[error(
-        "the changelog starts at {start}, and {asked} was asked for\n  hint: run `readside run --resynchronise` to load the tables anew and mend the sinks by difference"
+        "the changelog starts at {start}, and {asked} was asked for\n  hint: stop readside, move its data directory away and start it again: it loads the tables anew; then let `readside verify` look for rows that are left over"
     )]
     Trimmed {
         /// Where the log starts.

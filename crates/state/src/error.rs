@@ -29,7 +29,7 @@ pub enum StateError {
     DiskFull,
     /// The store has reached the size that it was opened with.
     #[error(
-        "the state has reached its `map_size` of {map_bytes} bytes\n  hint: restart with a larger `data.state_bytes_max`; it is address space, not disk or memory"
+        "the state has reached its `map_size` of {map_bytes} bytes\n  hint: read fewer columns or views with this instance, or give it another data directory; the size is fixed in this version"
     )]
     MapFull {
         /// The size that it was opened with.
