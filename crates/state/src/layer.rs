@@ -28,6 +28,14 @@ impl Layer {
         self.bytes = (self.bytes + added).saturating_sub(removed);
     }
 
+    /// Says nothing of a key any more.
+    pub(crate) fn forget(&mut self, key: &[u8]) {
+        if let Some(old) = self.entries.remove(key) {
+            let bytes = key.len() + old.map_or(0, |v| v.len()) + ENTRY_BYTES;
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+
     /// `None`: this layer says nothing of the key. `Some(None)`: it is deleted.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         self.entries.get(key).map(Option::as_deref)

@@ -150,10 +150,22 @@ impl State {
         if key.first().is_none_or(|first| *first == RESERVED) {
             return Err(StateError::ReservedKey);
         }
-        self.active.set(key, value);
+        match value {
+            // A queue is written at one end and emptied at the other: what hides nothing must not be left in the way.
+            None if !self.is_below(key)? => self.active.forget(key),
+            value => self.active.set(key, value),
+        }
         trace::set(key, value);
         self.dirty = true;
         Ok(())
+    }
+
+    /// Whether a key has a value below the active layer.
+    fn is_below(&self, key: &[u8]) -> Result<bool, StateError> {
+        match self.frozen.as_ref().and_then(|frozen| frozen.layer.get(key)) {
+            Some(value) => Ok(value.is_some()),
+            None => Ok(self.view.get(key)?.is_some()),
+        }
     }
 
     /// Removes every key with a prefix. Costs a scan and one write per key that is there; for large ranges that nobody

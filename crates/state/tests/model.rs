@@ -374,3 +374,25 @@ fn snapshots_are_counted_and_aged() {
     .unwrap();
     assert_eq!(state.sizes().snapshots, 0);
 }
+
+#[test]
+fn what_is_put_and_deleted_between_two_flushes_leaves_nothing_to_step_over() {
+    let mut state =
+        State::with_base(Arc::new(SimBase::new()), options(FlushMode::Deferred)).unwrap();
+    state.put(b"base", b"1").unwrap();
+    state.commit(at(1));
+    state.flush_now().unwrap();
+    state.put(b"queue", b"1").unwrap();
+    state.commit(at(2));
+    state.delete(b"queue").unwrap();
+    state.commit(at(3));
+    assert_eq!(state.sizes().overlay_bytes, 0);
+    // What the base has must stay hidden, before and after a flush.
+    state.delete(b"base").unwrap();
+    state.commit(at(4));
+    assert_eq!(state.get(b"base").unwrap(), None);
+    assert!(state.sizes().overlay_bytes > 0);
+    state.flush_now().unwrap();
+    assert_eq!(state.get(b"base").unwrap(), None);
+    assert_eq!(state.sizes().overlay_bytes, 0);
+}
