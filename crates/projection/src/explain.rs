@@ -11,7 +11,7 @@ use readside_model::Catalog;
 use readside_plan::{Plan, Relation};
 
 use crate::access::{Access, IndexDef, Step};
-use crate::engine::row_key;
+use crate::load::row_key;
 use crate::view::{Known, StageExec, ViewExec, stage_key};
 use crate::{ProjectionError, RelationId};
 

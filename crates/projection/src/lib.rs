@@ -18,10 +18,13 @@ mod error;
 mod eval;
 mod explain;
 mod group;
+mod index;
 mod ingest;
 mod keyspace;
 mod level;
+mod load;
 mod nested;
+mod opening;
 pub mod pending;
 mod registry;
 mod row;
@@ -32,14 +35,12 @@ mod touch;
 mod view;
 pub mod written;
 
-pub use engine::{
-    Batch, BatchOutcome, Engine, GeneratedColumns, Needs, ViewSpec, columns_to_load, load_prefix,
-    loaded_row, row_key,
-};
+pub use engine::{Batch, BatchOutcome, Engine, GeneratedColumns, Needs, ViewSpec};
 pub use error::ProjectionError;
 pub use explain::explain_paths;
 pub use ingest::TransactionHeader;
 pub use keyspace::RelationId;
+pub use load::{columns_to_load, load_prefix, loaded_row, row_key};
 pub use pending::TargetId;
 pub use registry::{IndexRecord, Registry, TableRecord, ViewRecord};
 pub use table::{Incoming, TableExec};
