@@ -227,6 +227,13 @@ async fn sink_rows(
     index: usize,
     plan: &Plan,
 ) -> Result<BTreeMap<String, Digest>, ControlError> {
+    let unavailable = |e: readside_sink::SinkError| {
+        ControlError::Unavailable(format!("sink `{}`: {e}", worker.name))
+    };
+    if worker.sink.visibility() == readside_sink::Visibility::AfterRefresh {
+        // A row that somebody else wrote is a ghost, refreshed or not.
+        worker.sink.refresh(index).await.map_err(unavailable)?;
+    }
     let mut out = BTreeMap::new();
     let mut after = None;
     loop {
@@ -234,7 +241,7 @@ async fn sink_rows(
             .sink
             .read_page(index, after, PAGE)
             .await
-            .map_err(|e| ControlError::Unavailable(format!("sink `{}`: {e}", worker.name)))?;
+            .map_err(unavailable)?;
         for row in page.rows {
             let digest = match &row.body {
                 Body::Json(json) => digest_json(json, plan),

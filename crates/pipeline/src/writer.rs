@@ -253,6 +253,10 @@ impl SinkWorker {
         let Some(index) = self.targets.iter().position(|t| t.id == target.id) else {
             return Ok(());
         };
+        if self.sink.visibility() == Visibility::AfterRefresh {
+            // What was written and not refreshed yet is not found by reading.
+            self.sink.refresh(index).await?;
+        }
         let mut after = None;
         loop {
             let page = self.sink.read_page(index, after, STRAYS_PAGE).await?;

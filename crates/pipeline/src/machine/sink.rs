@@ -138,6 +138,8 @@ impl SimServer {
         server.life += 1;
         server.position_before = server.position_max;
         server.issued_max = 0;
+        // State may have forgotten what the life before noticed.
+        server.losses_noticed = 0;
         SimSink {
             server: self.clone(),
             life: server.life,
