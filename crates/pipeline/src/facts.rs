@@ -81,6 +81,8 @@ pub(crate) struct TargetFacts {
     pub(crate) acknowledged: Lsn,
     /// Everything up to here is visible.
     pub(crate) watermark: Lsn,
+    /// How often its keys were marked again, so that both went back.
+    pub(crate) refills: u64,
     /// Acknowledged means visible; else the watermark follows after a refresh.
     pub(crate) immediate: bool,
     pub(crate) since: Option<Timestamp>,

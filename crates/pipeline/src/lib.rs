@@ -20,7 +20,9 @@ mod failpoint;
 mod loader;
 #[cfg(test)]
 mod machine;
+mod opening;
 mod projector;
+mod rendering;
 mod run;
 mod startup;
 mod verify;

@@ -15,6 +15,7 @@ use readside_projection::pending::{self, Acknowledged};
 use readside_projection::{
     BatchOutcome, Engine, RenderedKey, TargetId, TransactionHeader, dead, written,
 };
+use readside_sink::Receipt;
 use readside_state::{Committed, Snapshot, State};
 use tokio::sync::{Notify, oneshot};
 use tracing::info;
@@ -22,6 +23,7 @@ use tracing::info;
 use crate::PipelineError;
 use crate::facts::{Facts, local_now, seconds_since};
 use crate::failpoint::failpoint;
+use crate::opening::note_receipt;
 
 /// Changes in one batch at most; a larger transaction is a batch of its own.
 const BATCH_CHANGES: u64 = 8_192;
@@ -52,6 +54,8 @@ pub(crate) struct Acknowledgement {
     pub(crate) target: TargetId,
     pub(crate) computed_at: Lsn,
     pub(crate) items: Vec<AcknowledgedItem>,
+    /// What the sink will say as long as it has all this.
+    pub(crate) receipt: Option<Receipt>,
     /// Told when it has been taken note of.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -317,6 +321,7 @@ impl Projector {
             target,
             computed_at,
             items,
+            receipt,
             done,
         } = acknowledgement;
         let offset = self.facts.lock().source.clock_offset_micros;
@@ -350,6 +355,9 @@ impl Projector {
                     oldest = Some(oldest.map_or(entry.since, |o| o.min(entry.since)));
                 }
             }
+        }
+        if receipt.is_some() {
+            note_receipt(&mut self.state, target, receipt.as_ref())?;
         }
         self.state.commit(self.state.committed());
         let published = self.state.committed().published;
@@ -426,6 +434,7 @@ impl Projector {
             if let Some(facts) = self.facts.lock().targets.get_mut(&target) {
                 facts.pending = count;
                 facts.dead = dead;
+                facts.refills += u64::from(watermark < facts.acknowledged);
                 facts.acknowledged = watermark;
                 facts.since = since;
                 // The one way back: the sink lost what it had, and its keys have been marked again.

@@ -337,6 +337,7 @@ impl Pipeline {
                         state: ViewState::Loading,
                         acknowledged: Lsn::ZERO,
                         watermark: Lsn::ZERO,
+                        refills: 0,
                         immediate: sink.visibility() == Visibility::Immediate,
                         since: None,
                         pending: 0,
@@ -378,6 +379,8 @@ impl Pipeline {
                 instance: instance.to_owned(),
                 owner_epoch: owner_epoch.to_owned(),
                 offset: AtomicU64::new(0),
+                raised: AtomicU64::new(0),
+                sequence: AtomicU64::new(0),
                 hurry: Arc::new(Notify::new()),
             }));
         }

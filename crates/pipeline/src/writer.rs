@@ -5,18 +5,18 @@
 //! Always: values come from one snapshot at a transaction boundary; a key is cleared only by an acknowledgement; after an ambiguous
 //! outcome there is a fence before the next write.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use readside_model::{Body, DocumentForm, Lsn, Version};
-use readside_projection::pending::{self, Queued};
-use readside_projection::{Rendered, RenderedKey, TargetId, ViewExec};
+use readside_model::{Lsn, Version};
+use readside_projection::{TargetId, ViewExec};
 use readside_sink::{
-    Batch, DeadReason, Marker, Outcome, Sink, SinkError, ViewTarget, ViewWatermark, ViewWrites,
-    Visibility, Write, WriterScope,
+    Batch, DeadReason, Marker, Outcome, Sink, SinkError, ViewTarget, ViewWrites, Visibility,
+    WriterScope,
 };
 use readside_state::Snapshot;
 use readside_telemetry::WriteOutcome;
@@ -28,6 +28,7 @@ use crate::ViewState;
 use crate::facts::Facts;
 use crate::failpoint::failpoint;
 use crate::projector::{AcknowledgedItem, Acknowledgement, Command};
+use crate::rendering::{Sent, aside, render};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -35,9 +36,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const BATCH_KEYS: usize = 4_096;
 /// Keys of one moment of a sink that shows one moment of all its views; above it, it catches up in pieces.
 const MOMENT_KEYS: usize = 100_000;
-/// Rows of a sink looked at together for strays.
-const STRAYS_PAGE: usize = 1_000;
 const MARKER_EVERY: Duration = Duration::from_secs(1);
+/// How often a sink that says nothing by itself is looked at.
+const AUDIT_EVERY: Duration = Duration::from_secs(10);
 /// How long a sink that asks for time is left alone.
 const LATER: Duration = Duration::from_millis(500);
 
@@ -61,30 +62,13 @@ pub(crate) struct SinkWorker {
     pub(crate) instance: String,
     pub(crate) owner_epoch: String,
     /// Added to an end LSN to give a version; raised when the sink went its own way.
-    pub(crate) offset: std::sync::atomic::AtomicU64,
+    pub(crate) offset: AtomicU64,
+    /// How much of it state knows of.
+    pub(crate) raised: AtomicU64,
+    /// Batches that were written with the marker.
+    pub(crate) sequence: AtomicU64,
     /// Somebody waits for a watermark.
     pub(crate) hurry: Arc<Notify>,
-}
-
-/// A rendered key on its way.
-struct Sent {
-    key: Vec<u8>,
-    sink_key: RenderedKey,
-    /// Which of the batch's writes it is: several keys of state can have one text, and one of them at most has a row.
-    write: usize,
-    present: bool,
-    /// The query's own error on this row.
-    failed: Option<String>,
-}
-
-/// What came of rendering some of a target's keys.
-struct RenderedBatch {
-    writes: Vec<Write>,
-    sent: Vec<Sent>,
-    /// Keys that need no request: they keep what the sink has.
-    kept: Vec<Sent>,
-    /// Nothing pending is left out.
-    complete: bool,
 }
 
 pub(crate) enum Next {
@@ -133,224 +117,6 @@ impl SinkWorker {
                 facts.state = state;
                 facts.error.clone_from(&error);
             }
-        }
-    }
-
-    /// Prepares the sink, fences off earlier lives, and compares its marker with what we know to have written there.
-    pub(crate) async fn open(&self) -> Result<(), SinkError> {
-        let layouts: Vec<ViewTarget> = self.targets.iter().map(|t| t.layout.clone()).collect();
-        self.sink.prepare(&layouts).await?;
-        self.sink.fence().await?;
-        let found = self.sink.read_marker().await?;
-        let known = self.known_marker().await?;
-        let mut refill = Vec::new();
-        for target in &self.targets {
-            let view = &target.layout.view;
-            let before = known
-                .as_ref()
-                .and_then(|m| m.views.get(view))
-                .map(|w| w.watermark);
-            let now = found
-                .as_ref()
-                .and_then(|m| m.views.get(view))
-                .map(|w| w.watermark);
-            if before.is_some_and(|before| now.is_none_or(|now| now < before)) {
-                error!(
-                    sink = self.name,
-                    view, "the sink went back in time: all of its rows are written again"
-                );
-                refill.push(Arc::clone(target));
-            } else if now.is_some() && !self.is_accounted(target).await? {
-                info!(
-                    sink = self.name,
-                    view, "the sink may hold rows that are not known here: it is read through"
-                );
-                refill.push(Arc::clone(target));
-            }
-        }
-        let floor = found
-            .as_ref()
-            .map_or(0, |m| m.offset)
-            .max(known.as_ref().map_or(0, |m| m.offset));
-        self.offset
-            .fetch_max(floor, std::sync::atomic::Ordering::Relaxed);
-        let mut from_nothing = BTreeMap::new();
-        if !refill.is_empty() {
-            self.mark_all(&refill).await?;
-            for target in &refill {
-                self.mark_strays(target).await?;
-                from_nothing.insert(target.id, Lsn::ZERO);
-            }
-        }
-        let marker = self.marker(Some(&from_nothing));
-        self.sink.write_marker(&marker).await?;
-        self.remember(marker).await?;
-        self.set_accounted().await
-    }
-
-    /// Whether all that the sink holds for a target is known here.
-    async fn is_accounted(&self, target: &Target) -> Result<bool, SinkError> {
-        let (view, id) = (target.layout.view.clone(), target.id);
-        let (answer, answered) = oneshot::channel();
-        self.with(Box::new(move |_, engine| {
-            let _ = answer.send(engine.is_accounted(&view, id));
-            Ok(false)
-        }))?;
-        answered.await.map_err(|_| stopping())
-    }
-
-    async fn set_accounted(&self) -> Result<(), SinkError> {
-        let targets: Vec<(String, TargetId)> = self
-            .targets
-            .iter()
-            .map(|target| (target.layout.view.clone(), target.id))
-            .collect();
-        let (answer, answered) = oneshot::channel();
-        self.with(Box::new(move |state, engine| {
-            for (view, id) in &targets {
-                if !engine.is_accounted(view, *id) {
-                    engine.set_accounted(state, view, *id)?;
-                }
-            }
-            let _ = answer.send(());
-            Ok(false)
-        }))?;
-        answered.await.map_err(|_| stopping())
-    }
-
-    /// The marker that we know to have reached the sink, as state has it.
-    async fn known_marker(&self) -> Result<Option<Marker>, SinkError> {
-        let name = self.marker_key();
-        let (answer, answered) = oneshot::channel();
-        self.with(Box::new(move |state, _| {
-            let found = readside_projection::facts::get(state, &name)?;
-            let _ = answer.send(found.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
-            Ok(false)
-        }))?;
-        answered.await.map_err(|_| stopping())
-    }
-
-    async fn remember(&self, marker: Marker) -> Result<(), SinkError> {
-        let name = self.marker_key();
-        let bytes =
-            serde_json::to_vec(&marker).map_err(|e| SinkError::Unavailable(e.to_string()))?;
-        let (answer, answered) = oneshot::channel();
-        self.with(Box::new(move |state, _| {
-            readside_projection::facts::put(state, &name, &bytes)?;
-            let _ = answer.send(());
-            Ok(false)
-        }))?;
-        answered.await.map_err(|_| stopping())
-    }
-
-    fn marker_key(&self) -> String {
-        format!("marker/{}", self.name)
-    }
-
-    /// Marks for deletion what the sink has for this view and neither the view nor our memory of what we wrote knows: rows that came
-    /// back with an older state of the sink.
-    pub(crate) async fn mark_strays(&self, target: &Arc<Target>) -> Result<(), SinkError> {
-        let Some(index) = self.targets.iter().position(|t| t.id == target.id) else {
-            return Ok(());
-        };
-        if self.sink.visibility() == Visibility::AfterRefresh {
-            // What was written and not refreshed yet is not found by reading.
-            self.sink.refresh(index).await?;
-        }
-        let mut after = None;
-        loop {
-            let page = self.sink.read_page(index, after, STRAYS_PAGE).await?;
-            let found: Vec<RenderedKey> = page
-                .rows
-                .iter()
-                .map(|row| RenderedKey {
-                    parts: key_parts(&row.key, &row.body, &target.layout),
-                    text: Arc::clone(&row.key),
-                })
-                .collect();
-            self.mark_unknown(target, found).await?;
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    /// Marks for deletion those of these keys of the sink that the view does not have.
-    pub(crate) async fn mark_unknown(
-        &self,
-        target: &Arc<Target>,
-        found: Vec<RenderedKey>,
-    ) -> Result<(), SinkError> {
-        let (view, id) = (Arc::clone(&target.view), target.id);
-        let (answer, answered) = oneshot::channel();
-        self.with(Box::new(move |state, _| {
-            let marked = readside_projection::written::mark_strays(state, &view, id, &found)?;
-            let _ = answer.send(());
-            Ok(marked > 0)
-        }))?;
-        answered.await.map_err(|_| stopping())
-    }
-
-    pub(crate) async fn mark_all(&self, targets: &[Arc<Target>]) -> Result<(), SinkError> {
-        for target in targets {
-            let (view, id) = (target.layout.view.clone(), target.id);
-            let (answer, answered) = oneshot::channel();
-            self.with(Box::new(move |state, engine| {
-                engine.mark_all(state, &view, id)?;
-                let _ = answer.send(());
-                Ok(true)
-            }))?;
-            answered.await.map_err(|_| stopping())?;
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::type_complexity, reason = "what a command takes")]
-    fn with(
-        &self,
-        f: Box<
-            dyn FnOnce(
-                    &mut readside_state::State,
-                    &mut readside_projection::Engine,
-                ) -> Result<bool, PipelineError>
-                + Send,
-        >,
-    ) -> Result<(), SinkError> {
-        self.commands.send(Command::With(f)).map_err(|_| stopping())
-    }
-
-    /// The marker as of now; `at` gives other watermarks than the acknowledged ones.
-    pub(crate) fn marker(&self, at: Option<&BTreeMap<TargetId, Lsn>>) -> Marker {
-        let inner = self.facts.lock();
-        let offset = self.offset.load(std::sync::atomic::Ordering::Relaxed);
-        let views = self
-            .targets
-            .iter()
-            .map(|target| {
-                let acknowledged = inner
-                    .targets
-                    .get(&target.id)
-                    .map_or(Lsn::ZERO, |t| t.acknowledged);
-                let watermark = at
-                    .and_then(|at| at.get(&target.id))
-                    .copied()
-                    .unwrap_or(acknowledged);
-                (
-                    target.layout.view.clone(),
-                    ViewWatermark {
-                        generation: target.layout.generation,
-                        watermark,
-                    },
-                )
-            })
-            .collect();
-        Marker {
-            instance: self.instance.clone(),
-            owner_epoch: self.owner_epoch.clone(),
-            offset,
-            version_max: inner.published.0 + offset,
-            views,
         }
     }
 
@@ -457,7 +223,7 @@ impl SinkWorker {
     }
 
     fn version(&self, at: Lsn) -> Version {
-        Version(at.0 + self.offset.load(std::sync::atomic::Ordering::Relaxed))
+        Version(at.0 + self.offset.load(Ordering::Relaxed))
     }
 
     /// Tells the projector what became of the keys.
@@ -517,11 +283,13 @@ impl SinkWorker {
             facts.metrics.add_writes(WriteOutcome::Refused, refused);
             facts.metrics.add_writes(WriteOutcome::Retry, again);
         }
+        let index = self.targets.iter().position(|t| t.id == target.id);
         let (done, told) = oneshot::channel();
         let acknowledgement = Acknowledgement {
             target: target.id,
             computed_at,
             items,
+            receipt: index.and_then(|index| self.sink.receipt(index)),
             done,
         };
         self.commands
@@ -535,10 +303,7 @@ impl SinkWorker {
                 "the sink holds versions that this instance never issued: all rows are written again above them"
             );
             let published = self.facts.lock().published.0;
-            self.offset.fetch_max(
-                version.saturating_sub(published) + 1,
-                std::sync::atomic::Ordering::Relaxed,
-            );
+            self.raise_offset_to(version.saturating_sub(published) + 1);
             self.mark_all(std::slice::from_ref(target)).await?;
             return Ok(Next::Reopen);
         }
@@ -547,6 +312,8 @@ impl SinkWorker {
 
     /// Everything that is pending at one moment, in one transaction with the position.
     async fn write_moments(&self, stop: watch::Receiver<bool>) -> Result<(), SinkError> {
+        let mut last = self.marker(None);
+        let mut audited = Instant::now();
         while !*stop.borrow() {
             match self.write_moment().await? {
                 Next::More => {}
@@ -557,13 +324,16 @@ impl SinkWorker {
                     ));
                 }
                 Next::Idle => {
-                    let mut changed = self.facts.moved.subscribe();
+                    if audited.elapsed() >= AUDIT_EVERY {
+                        self.tend(&mut last, true).await?;
+                        audited = Instant::now();
+                    }
                     let mut stop = stop.clone();
                     let wakers = self.targets.iter().map(|t| Box::pin(t.waker.notified()));
                     tokio::select! {
                         _ = futures::future::select_all(wakers) => {}
                         _ = stop.changed() => {}
-                        () = async { let _ = changed.changed().await; tokio::time::sleep(MARKER_EVERY).await; } => {}
+                        () = tokio::time::sleep(AUDIT_EVERY.saturating_sub(audited.elapsed())) => {}
                     }
                 }
             }
@@ -575,13 +345,15 @@ impl SinkWorker {
         let snapshot = self.snapshot().await?;
         let computed_at = snapshot.committed().published;
         let (form, targets) = (self.sink.form(), self.targets.clone());
+        let bytes_max = self.sink.batch_bytes_max();
         let rendered = aside(move || {
             let mut out = Vec::new();
             let mut watermarks = BTreeMap::new();
-            let mut room = MOMENT_KEYS;
+            let (mut room, mut room_bytes) = (MOMENT_KEYS, bytes_max);
             for target in &targets {
-                let rendered = render(&snapshot, target, form, room, usize::MAX)?;
-                room = room.saturating_sub(rendered.sent.len()).max(1);
+                let rendered = render(&snapshot, target, form, room, room_bytes)?;
+                room = room.saturating_sub(rendered.sent.len());
+                room_bytes = room_bytes.saturating_sub(rendered.bytes);
                 if rendered.complete {
                     watermarks.insert(target.id, computed_at);
                 }
@@ -610,6 +382,7 @@ impl SinkWorker {
             });
             waiting.push(rendered);
         }
+        self.sequence.fetch_add(1, Ordering::Relaxed);
         let marker = self.marker(Some(&watermarks));
         let batch = Batch {
             position: computed_at,
@@ -639,22 +412,31 @@ impl SinkWorker {
         Ok(next)
     }
 
-    /// Rewrites the marker as watermarks move.
+    /// Rewrites the marker as watermarks move, and looks after a sink that nothing is written to.
     async fn keep_marker(&self, stop: watch::Receiver<bool>) -> Result<(), SinkError> {
         let mut last = self.marker(None);
+        let mut audited = Instant::now();
         loop {
             pause(MARKER_EVERY, &stop).await;
-            self.renew_marker(&mut last).await?;
+            let audit = audited.elapsed() >= AUDIT_EVERY && !*stop.borrow();
+            self.tend(&mut last, audit).await?;
+            if audit {
+                audited = Instant::now();
+            }
             if *stop.borrow() {
                 return Ok(());
             }
         }
     }
 
-    /// Writes the marker if it says anything else than `last`.
-    pub(crate) async fn renew_marker(&self, last: &mut Marker) -> Result<(), SinkError> {
+    /// Writes the marker if it says anything else than `last`. With `audit` the sink is asked whether it still has what it acknowledged,
+    /// and the marker is written all the same, which fails where another stands.
+    pub(crate) async fn tend(&self, last: &mut Marker, audit: bool) -> Result<(), SinkError> {
+        if audit {
+            self.sink.audit().await?;
+        }
         let marker = self.marker(None);
-        if marker.views != last.views || marker.offset != last.offset {
+        if audit || marker.views != last.views || marker.offset != last.offset {
             self.sink.write_marker(&marker).await?;
             failpoint("marker.written");
             self.remember(marker.clone()).await?;
@@ -684,16 +466,22 @@ impl SinkWorker {
     /// Makes what has been acknowledged until now visible, if anything has.
     pub(crate) async fn refresh_once(&self, index: usize) -> Result<(), SinkError> {
         let target = &self.targets[index];
-        let (acknowledged, visible) = {
+        let before = {
             let inner = self.facts.lock();
             inner
                 .targets
                 .get(&target.id)
-                .map_or((Lsn::ZERO, Lsn::ZERO), |t| (t.acknowledged, t.watermark))
+                .map(|t| (t.acknowledged, t.watermark, t.refills))
+        };
+        let Some((acknowledged, visible, refills)) = before else {
+            return Ok(());
         };
         if acknowledged > visible {
             self.sink.refresh(index).await?;
-            if let Some(facts) = self.facts.lock().targets.get_mut(&target.id) {
+            if let Some(facts) = self.facts.lock().targets.get_mut(&target.id)
+                && facts.refills == refills
+            {
+                // Unless the sink was found to have gone back meanwhile: then this is not there any more.
                 facts.watermark = facts.watermark.max(acknowledged);
             }
             self.facts.notify();
@@ -707,93 +495,6 @@ impl SinkWorker {
             .send(Command::Snapshot(answer))
             .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?.map_err(broken)
-    }
-}
-
-/// Renders pending keys, oldest first, until one of the limits is met.
-fn render(
-    snapshot: &Snapshot,
-    target: &Target,
-    form: DocumentForm,
-    keys_max: usize,
-    bytes_max: usize,
-) -> Result<RenderedBatch, PipelineError> {
-    let mut out = RenderedBatch {
-        writes: Vec::new(),
-        sent: Vec::new(),
-        kept: Vec::new(),
-        complete: true,
-    };
-    let mut bytes = 0;
-    let mut after: Option<Queued> = None;
-    let mut by_text: HashMap<Arc<str>, usize> = HashMap::new();
-    'all: loop {
-        let queued = pending::queued(snapshot, target.id, after.as_ref(), 512)?;
-        if queued.is_empty() {
-            break;
-        }
-        for queued in &queued {
-            if out.sent.len() >= keys_max || bytes >= bytes_max {
-                out.complete = false;
-                break 'all;
-            }
-            let sink_key = target.view.sink_key(snapshot, &queued.key)?;
-            let (body, failed) = match target.view.render(snapshot, &queued.key, form)? {
-                Rendered::Absent => (None, None),
-                Rendered::Row(body) => (Some(body), None),
-                Rendered::Failed(error) => (None, Some(error.message)),
-            };
-            let mut sent = Sent {
-                key: queued.key.clone(),
-                sink_key,
-                write: out.writes.len(),
-                present: body.is_some(),
-                failed,
-            };
-            if sent.failed.is_some() && target.keep_failed {
-                out.kept.push(sent);
-                continue;
-            }
-            bytes += sent.sink_key.text.len() + body.as_ref().map_or(0, body_bytes);
-            sent.write = *by_text
-                .entry(Arc::clone(&sent.sink_key.text))
-                .or_insert(sent.write);
-            match out.writes.get_mut(sent.write) {
-                Some(write) => write.body = body.or_else(|| write.body.take()),
-                None => out.writes.push(Write {
-                    key: Arc::clone(&sent.sink_key.text),
-                    key_parts: sent.sink_key.parts.clone(),
-                    body,
-                }),
-            }
-            out.sent.push(sent);
-        }
-        after = queued.into_iter().last();
-    }
-    for sent in &mut out.sent {
-        sent.present = out
-            .writes
-            .get(sent.write)
-            .is_some_and(|write| write.body.is_some());
-    }
-    Ok(out)
-}
-
-fn body_bytes(body: &Body) -> usize {
-    match body {
-        Body::Json(json) => json.len(),
-        Body::Columns(columns) => columns.iter().flatten().map(bytes::Bytes::len).sum(),
-    }
-}
-
-/// Runs what computes for long where it holds up nobody; in place where there is no runtime.
-async fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, SinkError> {
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime
-            .spawn_blocking(f)
-            .await
-            .map_err(|e| SinkError::Unavailable(e.to_string())),
-        Err(_) => Ok(f()),
     }
 }
 
@@ -812,7 +513,7 @@ fn jitter(around: Duration) -> Duration {
     around.mul_f64(rand::rng().random_range(0.75..1.25))
 }
 
-fn stopping() -> SinkError {
+pub(crate) fn stopping() -> SinkError {
     SinkError::Unavailable("readside is stopping".to_owned())
 }
 
@@ -821,24 +522,4 @@ fn broken(error: PipelineError) -> SinkError {
         message: error.to_string(),
         hint: "see the log; restart readside".to_owned(),
     }
-}
-
-/// The key pieces of a row as a sink has it: from its columns where it has any, else from the key text.
-fn key_parts(text: &str, body: &Body, layout: &ViewTarget) -> Vec<Option<Arc<str>>> {
-    if let Body::Columns(columns) = body {
-        let shown = layout.key.iter().map(|column| {
-            let value = columns.get((*column)?)?.as_ref()?;
-            std::str::from_utf8(value).ok().map(Arc::from)
-        });
-        return shown.collect();
-    }
-    if layout.key.is_empty() {
-        return Vec::new();
-    }
-    let parts = text.split(':').map(|part| match part {
-        "%N" | "%X" => None,
-        "%Z" => Some(Arc::from("")),
-        part => Some(Arc::from(part.replace("%3A", ":").replace("%25", "%"))),
-    });
-    parts.collect()
 }

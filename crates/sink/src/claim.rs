@@ -152,6 +152,9 @@ mod tests {
             owner_epoch: owner_epoch.to_owned(),
             offset: 0,
             version_max,
+            sink: String::new(),
+            raised: 0,
+            sequence: 0,
             views: BTreeMap::new(),
         })
         .unwrap()

@@ -124,8 +124,37 @@ pub struct Marker {
     pub offset: u64,
     /// The highest version ever issued.
     pub version_max: u64,
+    /// The sink's name in the configuration: two names for one place are told apart by it.
+    #[serde(default)]
+    pub sink: String,
+    /// How much of `offset` comes from what state durably knows of; the rest was raised against this sink alone.
+    #[serde(default)]
+    pub raised: u64,
+    /// Rises with every batch that the marker was written with ([`WriterScope::PerSink`]).
+    #[serde(default)]
+    pub sequence: u64,
     /// By view.
     pub views: BTreeMap<String, ViewWatermark>,
+}
+
+/// How far a sink has taken the writes of a view, in its own count.
+///
+/// What was remembered with an acknowledgement is compared with what the sink says later: a sink that was set back to an earlier
+/// moment, by however little, says less or speaks of another history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The sink's own name for the course of events that it counts in; empty where it has but one.
+    pub history: String,
+    /// Grows with what is acknowledged.
+    pub count: u64,
+}
+
+impl Receipt {
+    /// Whether everything that `known` stands for is there.
+    #[must_use]
+    pub fn covers(&self, known: &Receipt) -> bool {
+        self.history == known.history && self.count >= known.count
+    }
 }
 
 /// A view's state as its marker says.
@@ -231,7 +260,24 @@ pub trait Sink: Send + Sync {
     /// [`SinkError::Lost`] where the marker is gone or older than what we wrote: read it and act on it, then write.
     async fn write_marker(&self, marker: &Marker) -> Result<(), SinkError>;
 
-    /// Applies a batch. The outcomes are by view and write, in the batch's order.
+    /// What the sink has taken of each prepared target, by target; what it says is accepted, and counted on from. `None` for
+    /// a target of which it has no record. A sink with [`WriterScope::PerSink`] has its marker for this.
+    async fn read_receipts(&self) -> Result<Vec<Option<Receipt>>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    /// What stands for everything of this target that was acknowledged since the receipts were read.
+    fn receipt(&self, target: usize) -> Option<Receipt> {
+        let _ = target;
+        None
+    }
+
+    /// Looks whether everything acknowledged in the life of this object is still there, as far as that can be told cheaply:
+    /// [`SinkError::Lost`] where a place is gone or the sink was set back.
+    async fn audit(&self) -> Result<(), SinkError>;
+
+    /// Applies a batch. The outcomes are by view and write, in the batch's order. [`SinkError::Lost`] where the sink was found
+    /// to have been set back.
     async fn write(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError>;
 
     /// Makes everything acknowledged for this target visible.

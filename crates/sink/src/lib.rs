@@ -7,6 +7,6 @@ mod contract;
 
 pub use claim::{MarkerClaim, decode_marker, encode_marker, forget_views};
 pub use contract::{
-    Batch, DeadReason, Fence, Marker, Outcome, Page, Row, Sink, SinkError, TargetColumn,
+    Batch, DeadReason, Fence, Marker, Outcome, Page, Receipt, Row, Sink, SinkError, TargetColumn,
     ViewTarget, ViewWatermark, ViewWrites, Visibility, Write, WriterScope,
 };

@@ -227,6 +227,9 @@ fn marker(version: u64) -> Marker {
         owner_epoch: "e".to_owned(),
         offset: 0,
         version_max: version,
+        sink: String::new(),
+        raised: 0,
+        sequence: 0,
         views: BTreeMap::new(),
     }
 }

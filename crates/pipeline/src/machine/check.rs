@@ -315,10 +315,7 @@ impl World {
             ));
         }
         for working in &life.workers {
-            if !working.is_open()
-                || self.sinks[working.sink].1.went_back()
-                || self.sinks[working.sink].1.has_requests()
-            {
+            if !working.is_open() || self.sinks[working.sink].1.has_requests() {
                 out.push(format!("sink `{}` is busy", self.sinks[working.sink].0));
             }
         }

@@ -395,6 +395,8 @@ fn workers(
             instance: "machine".to_owned(),
             owner_epoch: owner_epoch.clone(),
             offset: AtomicU64::new(0),
+            raised: AtomicU64::new(0),
+            sequence: AtomicU64::new(0),
             hurry: Arc::new(Notify::new()),
         });
         out.push(Working {
@@ -417,6 +419,7 @@ fn target_facts(facts: &Facts, view: &str, sink: &str, visibility: Visibility) -
         state: ViewState::Loading,
         acknowledged: Lsn::ZERO,
         watermark: Lsn::ZERO,
+        refills: 0,
         immediate: visibility == Visibility::Immediate,
         since: None,
         pending: 0,
@@ -507,13 +510,20 @@ impl Working {
 fn start(worker: Arc<SinkWorker>, job: Job, last: Option<Marker>) -> Task {
     match job {
         Job::Write(i) => Box::pin(async move { worker.write_batch(i).await.map(Done::Next) }),
-        Job::Moment => Box::pin(async move { worker.write_moment().await.map(Done::Next) }),
+        Job::Moment => Box::pin(async move {
+            let next = worker.write_moment().await?;
+            if matches!(next, Next::Idle) {
+                let mut last = worker.marker(None);
+                worker.tend(&mut last, true).await?;
+            }
+            Ok(Done::Next(next))
+        }),
         Job::Refresh(i) => {
             Box::pin(async move { worker.refresh_once(i).await.map(|()| Done::Refreshed) })
         }
         Job::Marker => Box::pin(async move {
             let mut last = last.unwrap_or_else(|| worker.marker(None));
-            worker.renew_marker(&mut last).await?;
+            worker.tend(&mut last, true).await?;
             Ok(Done::Marker(last))
         }),
     }

@@ -17,8 +17,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use readside_changelog::sim::{Crash, SimDisk};
 use readside_model::{Catalog, Lsn};
 use readside_plan::{Plan, Relation};
-use readside_sink::Marker;
-use readside_state::Base;
 use readside_state::sim::{Fault, SimBase};
 
 use self::dice::Dice;
@@ -154,14 +152,6 @@ impl World {
             self.fresh.insert(image, fresh);
         }
         &self.fresh[&image]
-    }
-
-    /// The marker that state durably has of a sink.
-    fn known_marker(&self, sink: usize) -> Option<Marker> {
-        let view = self.base.view().unwrap();
-        let key = format!("\u{1}fact/marker/{}", self.sinks[sink].0);
-        let bytes = view.get(key.as_bytes()).unwrap()?;
-        serde_json::from_slice(bytes).ok()
     }
 
     /// What happens only between two lives.
@@ -302,8 +292,7 @@ impl World {
                     self.dice.below(self.sinks.len()),
                     Dice::new(self.dice.next()),
                 );
-                let known = self.known_marker(s);
-                self.sinks[s].1.step(&mut dice, known.as_ref());
+                self.sinks[s].1.step(&mut dice);
             }
             _ => self.arm(12, 40),
         }
@@ -315,6 +304,7 @@ impl World {
         for (_, sink) in &self.sinks {
             sink.calm();
         }
+        let mut quiet = 0;
         for round in 0..400 {
             if round % 4 == 0 {
                 self.server.noise(&mut self.dice);
@@ -333,12 +323,18 @@ impl World {
                     }
                     while life.command()? {}
                     let mut dice = Dice::new(self.dice.next());
-                    self.sinks[life.workers[w].sink].1.step(&mut dice, None);
+                    self.sinks[life.workers[w].sink].1.step(&mut dice);
                 }
             }
             life.projector.flush()?;
             self.check(life, false);
-            if self.is_quiet(life) {
+            // Long enough for every sink to have been looked after.
+            quiet = if self.is_quiet(life) { quiet + 1 } else { 0 };
+            if quiet == 12 {
+                // A loss that was not noticed by now must have been of nothing.
+                for (_, sink) in &self.sinks {
+                    sink.found_out();
+                }
                 return Ok(());
             }
         }

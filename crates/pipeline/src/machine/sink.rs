@@ -11,8 +11,8 @@ use std::task::Poll;
 use async_trait::async_trait;
 use readside_model::{Body, DocumentForm, Lsn};
 use readside_sink::{
-    Batch, DeadReason, Fence, Marker, MarkerClaim, Outcome, Page, Row, Sink, SinkError, ViewTarget,
-    Visibility, WriterScope, decode_marker, encode_marker,
+    Batch, DeadReason, Fence, Marker, MarkerClaim, Outcome, Page, Receipt, Row, Sink, SinkError,
+    ViewTarget, Visibility, WriterScope, decode_marker, encode_marker,
 };
 
 use super::dice::Dice;
@@ -42,6 +42,10 @@ struct Request {
     life: u64,
     batch: Batch,
     views: Vec<String>,
+    /// Between which counts the receipt has to stand, and the count that this request leaves.
+    counts: (u64, u64),
+    /// Operations that were taken when it was applied last.
+    taken: u64,
     /// The sender has gone or was told of a failure.
     abandoned: bool,
     /// Since it was abandoned there was a fence.
@@ -56,6 +60,7 @@ struct Request {
 struct Checkpoint {
     cells: Cells,
     marker: Option<String>,
+    receipts: BTreeMap<String, Receipt>,
 }
 
 /// What survives of a sink between the lives of its clients.
@@ -64,6 +69,8 @@ struct Server {
     cells: Cells,
     visible: Cells,
     marker: Option<String>,
+    /// By view: a number that the client gives, or how many operations were taken.
+    receipts: BTreeMap<String, Receipt>,
     requests: Vec<Request>,
     next: u64,
     issued_max: u64,
@@ -105,6 +112,7 @@ impl SimServer {
             cells: Cells::new(),
             visible: Cells::new(),
             marker: None,
+            receipts: BTreeMap::new(),
             requests: Vec::new(),
             next: 0,
             issued_max: 0,
@@ -145,6 +153,7 @@ impl SimServer {
             life: server.life,
             claim: MarkerClaim::new(owner_epoch),
             targets: Mutex::new(Vec::new()),
+            counts: Mutex::default(),
         }
     }
 
@@ -191,6 +200,12 @@ impl SimServer {
         server.losses_noticed = server.losses_read;
     }
 
+    /// Losses count as noticed from now on, whether they were or not.
+    pub(super) fn found_out(&self) {
+        let mut server = self.lock();
+        server.losses_noticed = server.losses;
+    }
+
     pub(super) fn problems(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().problems)
     }
@@ -205,11 +220,11 @@ impl SimServer {
     }
 
     /// Something happens on the server's side.
-    pub(super) fn step(&self, dice: &mut Dice, known: Option<&Marker>) {
+    pub(super) fn step(&self, dice: &mut Dice) {
         let mut server = self.lock();
         let calm = server.calm;
         if !calm && dice.once_in(60) {
-            server.lose(dice, known);
+            server.lose(dice);
             return;
         }
         if !calm && server.kind == Kind::Versioned && dice.once_in(80) {
@@ -292,32 +307,24 @@ impl Server {
         }
     }
 
-    /// It comes back as it was at an earlier marker, which is behind the one that the pipeline durably knows of in every view. (A loss
-    /// since the last known marker cannot be told from no loss.)
-    fn lose(&mut self, dice: &mut Dice, known: Option<&Marker>) {
-        let Some(known) = known else {
-            return;
-        };
-        let lower = |marker: &Option<String>| {
-            let then = marker.as_deref().map(|m| decode_marker(m).unwrap());
-            known.views.iter().all(|(view, w)| {
-                then.as_ref()
-                    .and_then(|m| m.views.get(view))
-                    .is_none_or(|t| t.watermark < w.watermark)
-            })
-        };
-        let candidates: Vec<usize> = (0..self.checkpoints.len())
-            .filter(|i| lower(&self.checkpoints[*i].marker))
-            .collect();
-        if candidates.is_empty() {
+    /// It comes back as it was at an earlier moment.
+    fn lose(&mut self, dice: &mut Dice) {
+        if self.checkpoints.is_empty() {
             return;
         }
-        let at = *dice.pick(&candidates);
+        let at = dice.below(self.checkpoints.len());
         let checkpoint = self.checkpoints[at].clone();
         self.checkpoints.truncate(at + 1);
         self.cells = checkpoint.cells;
         self.visible = self.cells.clone();
         self.marker = checkpoint.marker;
+        self.receipts = checkpoint.receipts;
+        if self.kind == Kind::Versioned && dice.once_in(2) {
+            // Restored from a copy, and not merely cut off.
+            for receipt in self.receipts.values_mut() {
+                receipt.history = format!("restored {}", self.losses);
+            }
+        }
         self.losses += 1;
         for request in &mut self.requests {
             if !request.abandoned {
@@ -358,6 +365,8 @@ impl Server {
     ) -> Result<Vec<Vec<Outcome>>, SinkError> {
         let request = &self.requests[i];
         let (life, batch, views) = (request.life, request.batch.clone(), request.views.clone());
+        let counts = request.counts;
+        let before: u64 = self.receipts.values().map(|r| r.count).sum();
         if batch.position.0 < self.position_before
             && life == self.life
             && batch.views.iter().any(|v| !v.writes.is_empty())
@@ -384,14 +393,31 @@ impl Server {
                 }
                 out.push(self.put(key, &write.body, batch.version.0));
             }
+            if self.kind == Kind::Plain && part >= writes.writes.len() {
+                let receipt = self.receipts.entry(view.clone()).or_insert(Receipt {
+                    history: String::new(),
+                    count: 0,
+                });
+                if receipt.count < counts.0 || receipt.count >= counts.1 {
+                    self.checkpoint();
+                    return Err(SinkError::Lost("the receipt is another one".to_owned()));
+                }
+                receipt.count = counts.1;
+            }
             outcomes.push(out);
         }
         self.position_max = self.position_max.max(batch.position.0);
         if let Some(marker) = &batch.marker {
             self.marker = Some(encode_marker(marker)?);
-            self.checkpoint();
-            self.moments.push(batch.position);
+            if marker.views.values().all(|v| v.watermark >= batch.position) {
+                self.moments.push(batch.position);
+            } else {
+                self.moments.clear();
+            }
         }
+        let after: u64 = self.receipts.values().map(|r| r.count).sum();
+        self.requests[i].taken = after - before;
+        self.checkpoint();
         Ok(outcomes)
     }
 
@@ -413,6 +439,13 @@ impl Server {
                 ));
             }
         }
+        if self.kind == Kind::Versioned {
+            let receipt = self.receipts.entry(key.0.clone()).or_insert(Receipt {
+                history: "first".to_owned(),
+                count: 0,
+            });
+            receipt.count += 1;
+        }
         self.cells.insert(
             key,
             Cell {
@@ -427,8 +460,9 @@ impl Server {
         self.checkpoints.push(Checkpoint {
             cells: self.cells.clone(),
             marker: self.marker.clone(),
+            receipts: self.receipts.clone(),
         });
-        if self.checkpoints.len() > 6 {
+        if self.checkpoints.len() > 8 {
             self.checkpoints.remove(0);
         }
     }
@@ -448,6 +482,8 @@ pub(super) struct SimSink {
     life: u64,
     claim: MarkerClaim,
     targets: Mutex<Vec<String>>,
+    /// By view: the receipt that stands for all that was acknowledged, and the highest count that was sent.
+    counts: Mutex<BTreeMap<String, (Receipt, u64)>>,
 }
 
 /// Marks the request of a dropped future.
@@ -556,6 +592,54 @@ impl Sink for SimSink {
         Ok(())
     }
 
+    async fn read_receipts(&self) -> Result<Vec<Option<Receipt>>, SinkError> {
+        if self.server.kind == Kind::Moments {
+            return Ok(Vec::new());
+        }
+        self.stumble()?;
+        let server = self.server.lock();
+        let mut counts = self.counts.lock().unwrap();
+        let views = self.targets.lock().unwrap().clone();
+        Ok(views
+            .into_iter()
+            .map(|view| {
+                let found = server.receipts.get(&view).cloned();
+                let nothing = Receipt {
+                    history: if self.server.kind == Kind::Plain {
+                        String::new()
+                    } else {
+                        "first".to_owned()
+                    },
+                    count: 0,
+                };
+                let known = found.clone().unwrap_or(nothing);
+                let count = known.count;
+                counts.insert(view, (known, count));
+                found
+            })
+            .collect())
+    }
+
+    fn receipt(&self, target: usize) -> Option<Receipt> {
+        let views = self.targets.lock().unwrap();
+        let counts = self.counts.lock().unwrap();
+        counts
+            .get(&views[target])
+            .map(|(receipt, _)| receipt.clone())
+    }
+
+    async fn audit(&self) -> Result<(), SinkError> {
+        self.stumble()?;
+        let server = self.server.lock();
+        for (view, (known, _)) in self.counts.lock().unwrap().iter() {
+            let found = server.receipts.get(view);
+            if known.count > 0 && !found.is_some_and(|found| found.covers(known)) {
+                return Err(SinkError::Lost(format!("`{view}` was set back")));
+            }
+        }
+        Ok(())
+    }
+
     async fn write(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError> {
         self.stumble()?;
         let views = self.targets.lock().unwrap().clone();
@@ -600,11 +684,20 @@ impl Sink for SimSink {
             server.issued_max = server.issued_max.max(batch.version.0);
             let id = server.next;
             server.next += 1;
+            let mut counts = (0, u64::MAX);
+            if self.server.kind == Kind::Plain {
+                let mut known = self.counts.lock().unwrap();
+                let (receipt, sent) = known.get_mut(&views[batch.views[0].target]).unwrap();
+                *sent += 1;
+                counts = (receipt.count, *sent);
+            }
             server.requests.push(Request {
                 id,
                 life: self.life,
                 batch: batch.clone(),
-                views,
+                views: views.clone(),
+                counts,
+                taken: 0,
                 abandoned: false,
                 fenced: false,
                 applied: false,
@@ -614,6 +707,7 @@ impl Sink for SimSink {
             id
         };
         let _sent = Sent(&self.server, id);
+        let (mut count, mut taken) = (0, 0);
         let answer = poll_fn(|_| {
             let mut server = self.server.lock();
             let Some(i) = server.requests.iter().position(|r| r.id == id) else {
@@ -622,6 +716,7 @@ impl Sink for SimSink {
             match server.requests[i].answer.take() {
                 None => Poll::Pending,
                 Some(answer) => {
+                    (count, taken) = (server.requests[i].counts.1, server.requests[i].taken);
                     // What was answered well, or is known never to take effect, is over.
                     let over = answer.is_ok() || server.requests[i].dead;
                     if over {
@@ -634,6 +729,17 @@ impl Sink for SimSink {
         .await?;
         if let Some(text) = &marker {
             self.claim.written(text);
+        }
+        let mut known = self.counts.lock().unwrap();
+        for writes in &batch.views {
+            let Some((receipt, _)) = known.get_mut(&views[writes.target]) else {
+                continue;
+            };
+            match self.server.kind {
+                Kind::Plain => receipt.count = count,
+                Kind::Versioned => receipt.count += taken,
+                Kind::Moments => {}
+            }
         }
         Ok(answer)
     }

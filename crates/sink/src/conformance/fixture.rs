@@ -210,6 +210,9 @@ impl<'a> Fixture<'a> {
             owner_epoch: self.owner_epoch.clone(),
             offset: 0,
             version_max: version,
+            sink: String::new(),
+            raised: 0,
+            sequence: 0,
             views: BTreeMap::from([(self.target.view.clone(), watermark)]),
         }
     }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use elasticsearch::http::Method;
@@ -169,6 +170,9 @@ pub(super) async fn send(
             sent.len()
         )));
     }
+    let taken = items.iter().filter(|item| item.index.error.is_none());
+    let taken = u64::try_from(taken.count()).unwrap_or(0);
+    place.taken.fetch_add(taken, Ordering::AcqRel);
     let mut conflicts = Vec::new();
     for (i, item) in sent.into_iter().zip(items) {
         match verdict(item.index)? {

@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod mapping;
 mod place;
+mod receipt;
 mod sink;
 
 pub use config::ElasticsearchConfig;

@@ -6,12 +6,16 @@
 //! | --- | --- |
 //! | `orders` | an alias over the generation that readers see |
 //! | `orders-g3` | the index of generation 3; its mapping's `_meta.readside` says whose it is |
-//! | `orders-g3-WRITE` | the alias that generation 3 is written through |
+//! | `orders-g3-WRITE-<opening>` | the alias that generation 3 is written through, by one opening of the sink |
+//!
+//! Whoever opens the sink takes the write aliases of earlier openings away, so that what is still on its way to them finds no index.
 //!
 //! Always: a write can't create an index. `require_alias` sees to that for documents, but a delete with a version creates
 //! its index all the same; an index can't have an upper-case name, though, and an alias can.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use elasticsearch::http::Method;
 use readside_sink::{SinkError, ViewTarget};
@@ -30,6 +34,8 @@ pub(super) struct Place {
     pub(super) index: String,
     pub(super) write_alias: String,
     pub(super) shards: u64,
+    /// Operations that were acknowledged since the receipts were read.
+    pub(super) taken: Arc<AtomicU64>,
 }
 
 /// What `GET /{index}` tells.
@@ -59,8 +65,8 @@ impl IndexInfo {
 }
 
 impl Place {
-    /// The names, checked.
-    pub(super) fn new(target: &ViewTarget) -> Result<Place, SinkError> {
+    /// The names, checked; `opening` tells this opening of the sink from earlier ones.
+    pub(super) fn new(target: &ViewTarget, opening: &str) -> Result<Place, SinkError> {
         let alias = if target.location.is_empty() {
             &target.view
         } else {
@@ -94,9 +100,10 @@ impl Place {
         let index = format!("{alias}-g{}", target.generation);
         Ok(Place {
             alias: alias.clone(),
-            write_alias: format!("{index}-WRITE"),
+            write_alias: write_alias(&index, opening),
             index,
             shards: 1,
+            taken: Arc::default(),
         })
     }
 
@@ -153,6 +160,29 @@ impl Place {
             .and_then(|text| text.parse().ok())
             .unwrap_or(1);
         Ok(())
+    }
+
+    /// From now on only this opening writes: the write aliases of others are gone, and with them what was sent through them.
+    pub(super) async fn fence(
+        &mut self,
+        connection: &Connection,
+        opening: &str,
+    ) -> Result<(), SinkError> {
+        let Some(info) = get(connection, &self.index).await? else {
+            return Ok(());
+        };
+        self.write_alias = write_alias(&self.index, opening);
+        let prefix = format!("{}-WRITE", self.index);
+        let mut actions: Vec<Value> = info
+            .aliases
+            .keys()
+            .filter(|alias| alias.starts_with(&prefix) && **alias != self.write_alias)
+            .map(|alias| json!({"remove": {"index": self.index, "alias": alias}}))
+            .collect();
+        actions.push(json!({"add": {
+            "index": self.index, "alias": self.write_alias, "is_write_index": true,
+        }}));
+        change_aliases(connection, actions).await
     }
 
     /// The indexes that the readers' alias stands for; an error if it is not ours.
@@ -212,6 +242,10 @@ impl Place {
         }
         Ok(())
     }
+}
+
+fn write_alias(index: &str, opening: &str) -> String {
+    format!("{index}-WRITE-{opening}")
 }
 
 async fn change_aliases(connection: &Connection, actions: Vec<Value>) -> Result<(), SinkError> {

@@ -2,9 +2,9 @@
 //!
 //! In: batches of whole documents with a version. Out: `_bulk` requests, several in flight.
 //!
-//! Always: every write has an external version, so a late request of an earlier life changes nothing while the server
-//! remembers what overtook it. It forgets deletes when it restarts, and an hour after them: a delete that was near a request
-//! with an unknown outcome has to be issued again by the caller.
+//! Always: a late request of an earlier opening finds no index under the alias that it was sent to. One that had found it, and waits
+//! in the server's queue, has a version by which it changes nothing while the server remembers what overtook it: an hour for
+//! deletes, and until a restart, which no queue outlives either.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,8 +15,8 @@ use elasticsearch::http::Method;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use readside_model::{Body, DocumentForm};
 use readside_sink::{
-    Batch, Fence, Marker, MarkerClaim, Outcome, Page, Row, Sink, SinkError, ViewTarget, ViewWrites,
-    Visibility, WriterScope, decode_marker, encode_marker, forget_views,
+    Batch, Fence, Marker, MarkerClaim, Outcome, Page, Receipt, Row, Sink, SinkError, ViewTarget,
+    ViewWrites, Visibility, WriterScope, decode_marker, encode_marker, forget_views,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -26,6 +26,7 @@ use super::bulk;
 use super::config::ElasticsearchConfig;
 use super::connection::Connection;
 use super::place::{Place, encode};
+use super::receipt;
 
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 const REQUESTS_IN_FLIGHT: usize = 4;
@@ -43,9 +44,14 @@ pub(crate) struct ElasticsearchSink {
     instance: String,
     marker_index: String,
     claim: MarkerClaim,
+    owner_epoch: String,
+    /// Counts openings in the life of this object.
+    openings: AtomicU64,
     /// The highest version that is known to be ours.
     issued_max: AtomicU64,
     places: RwLock<Arc<Vec<Place>>>,
+    /// The receipts as they were read, by place.
+    receipts: RwLock<Vec<Option<Receipt>>>,
 }
 
 #[derive(Deserialize)]
@@ -109,8 +115,11 @@ impl ElasticsearchSink {
             instance: instance.to_owned(),
             marker_index: format!(".readside-{}", instance.to_lowercase()),
             claim: MarkerClaim::new(owner_epoch),
+            owner_epoch: owner_epoch.to_lowercase(),
+            openings: AtomicU64::new(0),
             issued_max: AtomicU64::new(0),
             places: RwLock::new(Arc::new(Vec::new())),
+            receipts: RwLock::new(Vec::new()),
         })
     }
 
@@ -125,6 +134,27 @@ impl ElasticsearchSink {
             })
     }
 
+    fn places(&self) -> Arc<Vec<Place>> {
+        Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_places(&self, places: Vec<Place>) {
+        *self
+            .receipts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        *self.places.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(places);
+    }
+
+    /// The name of this opening in write aliases.
+    fn opening(&self) -> String {
+        format!(
+            "{}-{}",
+            self.owner_epoch,
+            self.openings.load(Ordering::Acquire)
+        )
+    }
+
     fn lost(place: &Place) -> SinkError {
         SinkError::Lost(format!("index `{}` is gone", place.index))
     }
@@ -133,6 +163,18 @@ impl ElasticsearchSink {
         let path = format!("/{}/_doc/marker", encode(&self.marker_index));
         let answer = self.connection.json(Method::Get, &path, None).await?;
         answer.map(|answer| answer.parse()).transpose()
+    }
+
+    /// An error if another process has taken over. Whether the marker is gone or went back is for whoever reads it.
+    async fn still_owned(&self) -> Result<(), SinkError> {
+        let stored = self.stored_marker().await?;
+        match self
+            .claim
+            .judge(stored.as_ref().map(|s| s._source.marker.as_str()))
+        {
+            Err(SinkError::Fenced(reason)) => Err(SinkError::Fenced(reason)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes views out of the stored marker whose indexes are about to be created anew.
@@ -283,10 +325,13 @@ impl Sink for ElasticsearchSink {
     }
 
     async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError> {
+        // Whoever has been fenced off makes no way in again for what it sent.
+        self.still_owned().await?;
         let mut places: Vec<Place> = Vec::with_capacity(targets.len());
         let mut missing: Vec<(&str, u64)> = Vec::new();
+        let opening = self.opening();
         for target in targets {
-            let place = Place::new(target)?;
+            let place = Place::new(target, &opening)?;
             if places.iter().any(|other| other.index == place.index) {
                 return Err(SinkError::Operator {
                     message: format!("two views go to the index `{}`", place.alias),
@@ -306,7 +351,7 @@ impl Sink for ElasticsearchSink {
                 .create(&self.connection, target, &self.instance)
                 .await?;
         }
-        *self.places.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(places);
+        self.set_places(places);
         Ok(())
     }
 
@@ -315,16 +360,15 @@ impl Sink for ElasticsearchSink {
     }
 
     async fn fence(&self) -> Result<Fence, SinkError> {
-        // Versions keep late requests from taking effect; what is left is to find out whether we still own the place.
-        let stored = self.stored_marker().await?;
-        match self
-            .claim
-            .judge(stored.as_ref().map(|s| s._source.marker.as_str()))
-        {
-            Err(SinkError::Fenced(reason)) => Err(SinkError::Fenced(reason)),
-            // Whether it is gone or went back is for whoever reads it.
-            _ => Ok(Fence::established()),
+        self.still_owned().await?;
+        self.openings.fetch_add(1, Ordering::AcqRel);
+        let opening = self.opening();
+        let mut places = self.places().to_vec();
+        for place in &mut places {
+            place.fence(&self.connection, &opening).await?;
         }
+        self.set_places(places);
+        Ok(Fence::established())
     }
 
     async fn read_marker(&self) -> Result<Option<Marker>, SinkError> {
@@ -378,6 +422,45 @@ impl Sink for ElasticsearchSink {
             }
             _ => Err(answer.error()),
         }
+    }
+
+    async fn read_receipts(&self) -> Result<Vec<Option<Receipt>>, SinkError> {
+        let places = self.places();
+        let mut found = Vec::with_capacity(places.len());
+        for place in places.iter() {
+            let receipt = receipt::read(&self.connection, place).await?;
+            place.taken.store(0, Ordering::Release);
+            found.push(receipt);
+        }
+        *self
+            .receipts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = found.clone();
+        Ok(found)
+    }
+
+    fn receipt(&self, target: usize) -> Option<Receipt> {
+        let places = self.places();
+        let receipts = self.receipts.read().unwrap_or_else(PoisonError::into_inner);
+        let mut receipt = receipts.get(target)?.clone()?;
+        receipt.count += places.get(target)?.taken.load(Ordering::Acquire);
+        Some(receipt)
+    }
+
+    async fn audit(&self) -> Result<(), SinkError> {
+        for (target, place) in self.places().iter().enumerate() {
+            let known = self.receipt(target);
+            let found = receipt::read(&self.connection, place)
+                .await?
+                .ok_or_else(|| Self::lost(place))?;
+            if known.is_some_and(|known| !found.covers(&known)) {
+                return Err(SinkError::Lost(format!(
+                    "index `{}` is another one, or lost writes that it had acknowledged",
+                    place.index
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn write(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError> {
@@ -474,7 +557,7 @@ impl Sink for ElasticsearchSink {
 
     async fn drop_all(&self, targets: &[ViewTarget]) -> Result<(), SinkError> {
         for target in targets {
-            Place::new(target)?
+            Place::new(target, &self.opening())?
                 .remove(&self.connection, &target.view, &self.instance)
                 .await?;
         }

@@ -41,6 +41,8 @@ pub(crate) struct PostgresSink {
     instance: String,
     claim: MarkerClaim,
     tables: RwLock<Arc<Vec<Table>>>,
+    /// `pg_class.oid` of each table, as it was prepared.
+    oids: RwLock<Vec<Option<String>>>,
     writer: Mutex<Option<Live>>,
     reader: Mutex<Option<SqlClient>>,
 }
@@ -57,6 +59,7 @@ impl PostgresSink {
             instance: instance.to_owned(),
             claim: MarkerClaim::new(owner_epoch),
             tables: RwLock::new(Arc::new(Vec::new())),
+            oids: RwLock::new(Vec::new()),
             writer: Mutex::new(None),
             reader: Mutex::new(None),
         })
@@ -93,6 +96,22 @@ impl PostgresSink {
         let rows = rows(&client, sql).await?;
         *slot = Some(client);
         Ok(rows)
+    }
+
+    /// The oids of these tables; `None` for one that is not there.
+    async fn oids_of(&self, tables: &[Table]) -> Result<Vec<Option<String>>, SinkError> {
+        if tables.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list: Vec<String> = tables
+            .iter()
+            .map(|table| format!("to_regclass({})::oid", literal(&table.path())))
+            .collect();
+        let found = self.read(&format!("SELECT {}", list.join(", "))).await?;
+        let row = found.first();
+        Ok((0..tables.len())
+            .map(|i| row.and_then(|row| row.get(i)).map(str::to_owned))
+            .collect())
     }
 
     /// The schema, the tables for what we keep, and our row.
@@ -546,6 +565,8 @@ impl Sink for PostgresSink {
             )
             .await?;
         }
+        let oids = self.oids_of(&tables).await?;
+        *self.oids.write().unwrap_or_else(PoisonError::into_inner) = oids;
         *self.tables.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tables);
         *slot = Some(live);
         Ok(())
@@ -588,6 +609,25 @@ impl Sink for PostgresSink {
             .await?;
         self.commit(&live, Some(&text), None).await?;
         *slot = Some(live);
+        Ok(())
+    }
+
+    async fn audit(&self) -> Result<(), SinkError> {
+        let tables = self.tables();
+        let found = self.oids_of(&tables).await?;
+        let known = self
+            .oids
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for ((table, known), found) in tables.iter().zip(known).zip(found) {
+            if found.is_none() || found != known {
+                return Err(SinkError::Lost(format!(
+                    "table {} was dropped",
+                    table.path()
+                )));
+            }
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod receipt;
 mod sink;
 mod template;
 

@@ -2,7 +2,8 @@
 //!
 //! In: batches of whole JSON texts. Out: one `SET` or `DEL` per key, pipelined.
 //!
-//! Always: values are whole, so a repeated batch changes nothing; order per key is the caller's and the connection's.
+//! Always: values are whole, so a repeated batch changes nothing; order per key is the caller's and the connection's. The last pipeline
+//! of a batch ends with its receipt.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,14 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use readside_model::{Body, DocumentForm};
 use readside_sink::{
-    Batch, DeadReason, Fence, Marker, Outcome, Page, Row, Sink, SinkError, ViewTarget, ViewWrites,
-    Visibility, WriterScope, decode_marker, encode_marker,
+    Batch, DeadReason, Fence, Marker, Outcome, Page, Receipt, Row, Sink, SinkError, ViewTarget,
+    ViewWrites, Visibility, WriterScope, decode_marker, encode_marker,
 };
 use redis::{FromRedisValue, Pipeline, RedisError, Value, cmd};
 use serde::de::IgnoredAny;
 
 use super::config::RedisConfig;
 use super::connection::{Connections, Live, info_field, is_refusal};
+use super::receipt::{Receipts, receipt, set_back};
 use super::template::{KeyTemplate, KeyTemplateError};
 
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -41,6 +43,7 @@ pub(crate) struct RedisSink {
     connections: Connections,
     instance: String,
     targets: RwLock<Arc<Vec<Place>>>,
+    receipts: Receipts,
 }
 
 /// A view's keys.
@@ -61,6 +64,7 @@ impl RedisSink {
             connections: Connections::new(client, db, instance, owner_epoch),
             instance: instance.to_owned(),
             targets: RwLock::new(Arc::new(Vec::new())),
+            receipts: Receipts::new(instance),
         })
     }
 
@@ -75,8 +79,16 @@ impl RedisSink {
         view: &ViewWrites,
     ) -> Result<Vec<Outcome>, SinkError> {
         let mut outcomes = vec![Outcome::Applied; view.writes.len()];
+        if !self.receipts.is_known(&place.view) {
+            let found = self.stored_receipts(live, &[&place.view]).await?;
+            self.receipts
+                .accept(&place.view, found.first().copied().flatten());
+        }
         let mut chunk = Chunk::default();
         for (i, write) in view.writes.iter().enumerate() {
+            if chunk.is_full() {
+                self.send(live, &mut chunk, &mut outcomes).await?;
+            }
             let key = place.template.render(&write.key);
             match &write.body {
                 None => chunk.add(i, key.len(), cmd("DEL").arg(key).take()),
@@ -93,28 +105,52 @@ impl RedisSink {
                 }
                 Some(Body::Columns(_)) => return Err(wrong_form()),
             }
-            if chunk.is_full() {
-                self.send(live, &mut chunk, &mut outcomes).await?;
-            }
         }
-        self.send(live, &mut chunk, &mut outcomes).await?;
+        if view.writes.is_empty() {
+            return Ok(outcomes);
+        }
+        let (command, count) = self.receipts.attempt(&place.view);
+        chunk.pipeline.add_command(command);
+        let answer = self.send(live, &mut chunk, &mut outcomes).await?;
+        self.receipts
+            .answered(&place.view, count, &answer.unwrap_or(Value::Nil))?;
         Ok(outcomes)
     }
 
+    /// The numbers of these views' last batches, as the server has them.
+    async fn stored_receipts(
+        &self,
+        live: &Live,
+        views: &[&str],
+    ) -> Result<Vec<Option<u64>>, SinkError> {
+        if views.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<String> = views.iter().map(|view| self.receipts.key(view)).collect();
+        let reply = self.connections.query(live, cmd("MGET").arg(keys)).await?;
+        let texts: Vec<Option<String>> = convert(reply)?;
+        Ok(texts
+            .into_iter()
+            .map(|text| text.and_then(|text| text.parse().ok()))
+            .collect())
+    }
+
+    /// Sends what has been collected; gives the reply to what is in the pipeline behind the items.
     async fn send(
         &self,
         live: &Live,
         chunk: &mut Chunk,
         outcomes: &mut [Outcome],
-    ) -> Result<(), SinkError> {
-        if chunk.items.is_empty() {
-            return Ok(());
-        }
+    ) -> Result<Option<Value>, SinkError> {
         let Chunk {
             pipeline, items, ..
         } = std::mem::take(chunk);
-        let replies = self.connections.pipeline(live, &pipeline).await?;
-        for (item, reply) in items.into_iter().zip(replies) {
+        let mut replies = self
+            .connections
+            .pipeline(live, &pipeline)
+            .await?
+            .into_iter();
+        for (item, reply) in items.into_iter().zip(replies.by_ref()) {
             if let Value::ServerError(error) = reply {
                 let error = RedisError::from(error);
                 if !is_refusal(&error) {
@@ -123,7 +159,12 @@ impl RedisSink {
                 outcomes[item] = Outcome::Refused(DeadReason(error.to_string()));
             }
         }
-        Ok(())
+        match replies.next() {
+            Some(Value::ServerError(error)) => {
+                Err(self.connections.failed(live, error.into()).await)
+            }
+            other => Ok(other),
+        }
     }
 
     /// The values of these keys, `None` for what is absent or not a string.
@@ -413,6 +454,44 @@ impl Sink for RedisSink {
         Ok(())
     }
 
+    async fn read_receipts(&self) -> Result<Vec<Option<Receipt>>, SinkError> {
+        let places = self.places();
+        let live = self.connections.live().await?;
+        let views: Vec<&str> = places.iter().map(|place| place.view.as_str()).collect();
+        let found = self.stored_receipts(&live, &views).await?;
+        Ok(views
+            .into_iter()
+            .zip(found)
+            .map(|(view, found)| self.receipts.accept(view, found))
+            .collect())
+    }
+
+    fn receipt(&self, target: usize) -> Option<Receipt> {
+        let places = self.places();
+        let view = &places.get(target)?.view;
+        self.receipts.acknowledged(view).map(receipt)
+    }
+
+    async fn audit(&self) -> Result<(), SinkError> {
+        let places = self.places();
+        let live = self.connections.live().await?;
+        let known: Vec<(&str, u64)> = places
+            .iter()
+            .filter_map(|place| {
+                let acknowledged = self.receipts.acknowledged(&place.view)?;
+                Some((place.view.as_str(), acknowledged))
+            })
+            .collect();
+        let views: Vec<&str> = known.iter().map(|(view, _)| *view).collect();
+        let found = self.stored_receipts(&live, &views).await?;
+        for ((view, acknowledged), found) in known.into_iter().zip(found) {
+            if found.unwrap_or(0) < acknowledged {
+                return Err(set_back(view));
+            }
+        }
+        Ok(())
+    }
+
     async fn write(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError> {
         let places = self.places();
         let live = self.connections.live().await?;
@@ -502,6 +581,10 @@ impl Sink for RedisSink {
                 hint: error.hint.clone(),
             })?;
             self.drop_place(&live, &place).await?;
+            let receipt = self.receipts.key(&place.view);
+            self.connections
+                .query(&live, cmd("DEL").arg(receipt))
+                .await?;
         }
         self.connections
             .query(&live, cmd("DEL").arg(&self.connections.marker_key))
