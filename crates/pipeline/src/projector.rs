@@ -23,7 +23,7 @@ use tracing::info;
 use crate::PipelineError;
 use crate::facts::{Facts, local_now, seconds_since};
 use crate::failpoint::failpoint;
-use crate::opening::note_receipt;
+use crate::opening::{note_receipt, raise_all};
 
 /// Changes in one batch at most; a larger transaction is a batch of its own.
 const BATCH_CHANGES: u64 = 8_192;
@@ -160,6 +160,10 @@ impl Projector {
         to_fill: &[String],
         found_end: Lsn,
     ) -> Result<(), PipelineError> {
+        if !to_fill.is_empty() {
+            // Other content at the same position is another version.
+            raise_all(&mut self.state, 1)?;
+        }
         for view in to_fill {
             info!(view, "filling");
             self.engine.fill(&mut self.state, view, &mut |_| {})?;
@@ -206,16 +210,7 @@ impl Projector {
                     return Ok(false);
                 }
                 Some(Record::Transaction(transaction)) => {
-                    // One transaction at a time: an earlier life may have shown the state after any of them to a sink, and a key that
-                    // is in the end as it was at first has to be marked all the same.
-                    let mut batch = self.engine.begin(&self.state)?;
-                    if transaction.is_large() {
-                        self.state.commit(self.state.committed());
-                        self.state.begin_large()?;
-                    }
-                    apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
-                    self.engine.finish(&mut self.state, batch)?;
-                    self.state.maybe_flush()?;
+                    apply_alone(&mut self.engine, &mut self.state, &transaction)?;
                 }
                 Some(Record::Keepalive { lsn, .. }) => self.engine.keepalive(&mut self.state, lsn),
                 Some(Record::Control { .. }) => {}
@@ -447,6 +442,46 @@ impl Projector {
         }
         Ok(())
     }
+}
+
+/// Applies a transaction as a batch of its own: an earlier life may have shown the state after any of them to a sink, and a key that
+/// is in the end as it was at first has to be marked all the same.
+fn apply_alone(
+    engine: &mut Engine,
+    state: &mut State,
+    transaction: &Transaction,
+) -> Result<(), PipelineError> {
+    let mut batch = engine.begin(state)?;
+    if transaction.is_large() {
+        state.commit(state.committed());
+        state.begin_large()?;
+    }
+    apply(engine, state, &mut batch, transaction)?;
+    engine.finish(state, batch)?;
+    state.maybe_flush()?;
+    Ok(())
+}
+
+/// Applies what a reader still has to give, to its durable end.
+pub(crate) fn replay(
+    state: &mut State,
+    engine: &mut Engine,
+    mut reader: Reader,
+) -> Result<(), PipelineError> {
+    let published = state.committed().published;
+    while let Some(record) = reader.next()? {
+        match record {
+            Record::Transaction(transaction) if transaction.head.end <= published => {
+                each_message(&transaction, &mut |messages| {
+                    Ok(engine.describe(state, messages)?)
+                })?;
+            }
+            Record::Transaction(transaction) => apply_alone(engine, state, &transaction)?,
+            Record::Keepalive { lsn, .. } => engine.keepalive(state, lsn),
+            Record::Control { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 /// Applies one transaction of the changelog.

@@ -141,7 +141,12 @@ impl Pipeline {
             () = raised(&mut stop) => return Ok(RunOutcome::Stopped),
         };
         *was_up = true;
-        self.facts.lock().error = None;
+        {
+            let mut inner = self.facts.lock();
+            inner.error = None;
+            // Another server, or another course of its history, may be further back.
+            inner.source.lsn = None;
+        }
         let until = if self.config.until_caught_up {
             Some(self.source_position().await?)
         } else {

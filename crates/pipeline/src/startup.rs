@@ -6,24 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use readside_changelog::{Changelog, Options as ChangelogOptions, RealDisk};
-use readside_model::{Catalog, Lsn, SourceIdentity, Timestamp};
+use readside_model::{Catalog, Lsn, Position, SourceIdentity, Timestamp};
 use readside_plan::{Plan, Relation};
 use readside_projection::{
-    Engine, GeneratedColumns, Needs, Registry, ViewExec, ViewSpec, facts as state_facts,
+    Engine, GeneratedColumns, Needs, Registry, ViewExec, ViewSpec, facts as state_facts, pending,
 };
 use readside_sink::{TargetColumn, ViewTarget};
 use readside_source::{
     ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql,
     ensure_publication, load_catalog, publication, slot_status, table_fingerprints,
 };
-use readside_state::{FlushMode, Options as StateOptions, State};
+use readside_state::{Committed, FlushMode, Options as StateOptions, State};
 use tracing::{info, warn};
 
 use crate::PipelineError;
 use crate::config::{IntoConfig, RunConfig};
+use crate::opening::raise_all;
+use crate::projector::replay;
 
 /// The fact that all tables have to be loaded before the changelog can be applied to them.
 pub(crate) const OWED: &str = "load owed";
+/// What it says while the changelog is still the one from before.
+const OWED_AND_LOG: &[u8] = b"log";
 
 const SLOT_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -234,7 +238,8 @@ pub(crate) async fn open(
         ..ChangelogOptions::default()
     };
     // A load that does not join what is in state, and was interrupted, is still owed.
-    let owed = state_facts::get(&state, OWED)?.is_some_and(|bytes| !bytes.is_empty());
+    let owes = state_facts::get(&state, OWED)?.unwrap_or_default();
+    let owed = !owes.is_empty();
     let relied_on = if owed {
         Lsn::ZERO
     } else {
@@ -253,28 +258,17 @@ pub(crate) async fn open(
             || unpublished
             || !unsent.is_empty()
             || resynchronise.is_some()
+            || owes == OWED_AND_LOG
             || confirmed > changelog.durable().end());
-    if owed {
+    if owed || gap {
         stale.extend(&tables);
     }
-    if fresh || gap {
-        state_facts::put(&mut state, OWED, b"1")?;
-        // Once the log begins anew, nothing but this says that state does not lead up to it.
-        state.flush_now()?;
-        if gap {
-            warn!(
-                reason = resynchronise
-                    .unwrap_or("slot or publication do not reach back to what is on disk"),
-                "resynchronising: all tables are copied anew and compared with what is here"
-            );
-            stale.extend(&tables);
-        }
-        changelog.restart(&identity, confirmed)?;
-        changelog.append_keepalive(confirmed, Timestamp::default())?;
-        changelog.sync()?;
-        let bytes = serde_json::to_vec(&identity)
-            .map_err(|e| data_directory(&config.data_dir, &e.to_string()))?;
-        state_facts::put(&mut state, "source", &bytes)?;
+    if gap {
+        warn!(
+            reason =
+                resynchronise.unwrap_or("slot or publication do not reach back to what is on disk"),
+            "resynchronising: all tables are copied anew and compared with what is here"
+        );
     }
     if let Some(oid) = publication_now {
         state_facts::put(&mut state, "publication", oid.to_string().as_bytes())?;
@@ -312,9 +306,20 @@ pub(crate) async fn open(
             targets: view.into.iter().map(target_name).collect(),
         })
         .collect();
-    let (engine, needs) = tokio::task::block_in_place(|| {
+    let (mut engine, needs) = tokio::task::block_in_place(|| {
         Engine::open(&mut state, &catalog, &generated, &specs, &stale)
     })?;
+    if fresh || gap {
+        tokio::task::block_in_place(|| {
+            begin_anew(
+                &mut state,
+                &mut engine,
+                &mut changelog,
+                &identity,
+                confirmed,
+            )
+        })?;
+    }
     info!(
         views = plans.len(),
         tables = tables.len(),
@@ -333,6 +338,67 @@ pub(crate) async fn open(
         publication: publication_now,
         fresh: fresh || gap || owed,
     })
+}
+
+/// Takes the stream up anew at `confirmed`, which what is on disk does not lead up to.
+///
+/// What the log still has is applied first: sinks may have been shown any of it, and a row that is in the copy as it was in a state
+/// from before would not be a difference. Then whatever refers to positions is brought below `confirmed`, which may be an earlier one.
+pub(crate) fn begin_anew(
+    state: &mut State,
+    engine: &mut Engine,
+    changelog: &mut Changelog,
+    identity: &SourceIdentity,
+    confirmed: Lsn,
+) -> Result<(), PipelineError> {
+    let before = state.committed().published;
+    if before > Lsn::ZERO {
+        // Unless it has begun anew already, and nothing came after that.
+        if changelog.durable().start() <= before {
+            let reader = changelog.durable().reader("the end", before)?;
+            replay(state, engine, reader)?;
+        }
+        let reached = state.committed().published;
+        rebase(state, engine, confirmed)?;
+        raise_all(state, reached.0.saturating_sub(confirmed.0) + 1)?;
+    }
+    state_facts::put(state, OWED, OWED_AND_LOG)?;
+    // Once the log begins anew, nothing but this says that state does not lead up to it.
+    state.flush_now()?;
+    changelog.restart(identity, confirmed)?;
+    changelog.append_keepalive(confirmed, Timestamp::default())?;
+    changelog.sync()?;
+    state_facts::put(state, OWED, b"1")?;
+    let bytes =
+        serde_json::to_vec(identity).map_err(|e| PipelineError::SourceChanged(e.to_string()))?;
+    state_facts::put(state, "source", &bytes)?;
+    // Before anything is appended: what is in the log from here on is not to be applied before the copy.
+    state.flush_now()?;
+    Ok(())
+}
+
+/// Makes positions of another course of history than the one that goes on at `at` those of `at`.
+fn rebase(state: &mut State, engine: &Engine, at: Lsn) -> Result<(), PipelineError> {
+    if state.committed().published <= at {
+        return Ok(());
+    }
+    warn!(
+        from = %state.committed().published,
+        to = %at,
+        "the source is behind what was read from it: what it does not have any more never happened"
+    );
+    let targets = engine.views().iter().flat_map(|view| &view.targets);
+    for target in targets {
+        pending::rebase(state, *target, at)?;
+    }
+    state.commit(Committed {
+        applied: Position {
+            commit: at,
+            ordinal: 0,
+        },
+        published: at,
+    });
+    Ok(())
 }
 
 async fn new_slot(

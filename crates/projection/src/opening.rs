@@ -109,7 +109,7 @@ impl Engine {
                 }
             }
         }
-        retire(state, &mut registry, views, &relaid, stale)?;
+        retire(state, &mut registry, views, &relaid)?;
         registry.tables.retain(|oid, _| tables.contains_key(oid));
         let mut execs = Vec::new();
         let mut stage_indexes: BTreeMap<u32, Vec<(u32, Parts)>> = BTreeMap::new();
@@ -268,7 +268,6 @@ fn retire(
     registry: &mut Registry,
     views: &[ViewSpec],
     relaid: &BTreeSet<u32>,
-    stale: &BTreeSet<u32>,
 ) -> Result<(), ProjectionError> {
     let gone: Vec<String> = registry
         .views
@@ -314,9 +313,6 @@ fn retire(
                 .collect();
             record.filled = false;
             record.marked.clear();
-            record.accounted.clear();
-        }
-        if reads.keys().any(|oid| stale.contains(oid)) {
             record.accounted.clear();
         }
         let dropped: Vec<String> = record

@@ -112,6 +112,34 @@ pub fn acknowledge(
     Ok(Acknowledged::StillPending)
 }
 
+/// Brings entries of a target down to `at`: positions above it are of a course of history that did not go on.
+pub fn rebase(state: &mut State, target: TargetId, at: Lsn) -> Result<(), ProjectionError> {
+    let mut after: Option<Queued> = None;
+    loop {
+        let keys = queued(state, target, after.as_ref(), 1024)?;
+        for queued in &keys {
+            let place = place(target, &queued.key);
+            let Some(entry) = state.get(&place)?.map(decode).transpose()? else {
+                continue;
+            };
+            let lowered = Pending {
+                first: entry.first.min(at),
+                last: entry.last.min(at),
+                ..entry
+            };
+            if lowered.first != entry.first {
+                state.delete(&queue_place(target, entry.first, &queued.key))?;
+                state.put(&queue_place(target, lowered.first, &queued.key), &[])?;
+            }
+            state.put(&place, &encode(lowered))?;
+        }
+        match keys.into_iter().last() {
+            Some(last) => after = Some(last),
+            None => return Ok(()),
+        }
+    }
+}
+
 /// The entry of a key, if it is pending.
 pub fn pending(
     read: &dyn Read,

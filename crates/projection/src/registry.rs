@@ -62,8 +62,8 @@ pub struct ViewRecord {
     pub targets: BTreeMap<String, u32>,
     /// Targets whose keys have all been marked at least once.
     pub marked: BTreeSet<u32>,
-    /// Targets of which `written` names everything that the sink holds. Not those whose pending keys were cleared, or whose tables
-    /// were copied past what the log has: a write may have arrived that nothing here knows of.
+    /// Targets of which `written` and what is pending name everything that the sink holds. Not those whose pending keys were cleared:
+    /// a write may have arrived that nothing here knows of.
     #[serde(default)]
     pub accounted: BTreeSet<u32>,
 }

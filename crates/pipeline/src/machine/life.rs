@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use readside_changelog::{Changelog, Options as ChangelogOptions};
-use readside_model::{Lsn, SourceIdentity, Timestamp};
+use readside_model::{Lsn, SourceIdentity};
 use readside_projection::{
     Engine, GeneratedColumns, TargetId, ViewSpec, facts as state_facts, load_prefix,
 };
@@ -27,7 +27,7 @@ use crate::capture::{Capture, Reading};
 use crate::config::IntoConfig;
 use crate::facts::{Facts, Rate, SinkFacts, SourceFacts, TargetFacts};
 use crate::projector::{Command, Projector};
-use crate::startup::{OWED, layout_of, target_name};
+use crate::startup::{OWED, begin_anew, layout_of, target_name};
 use crate::writer::{Next, SinkWorker, Target};
 use crate::{PipelineError, ViewState};
 
@@ -114,26 +114,15 @@ impl Life {
             "{confirmed} was confirmed, and the log ends at {}",
             changelog.durable().end()
         );
-        let gap = !fresh && (!had_slot || behind);
-        let owed = state_facts::get(&state, OWED)?.is_some_and(|bytes| !bytes.is_empty());
+        let owes = state_facts::get(&state, OWED)?.unwrap_or_default();
+        let owed = !owes.is_empty();
+        let ahead = changelog.durable().end() > Lsn(world.server.wal);
+        let gap = !fresh && (!had_slot || behind || ahead || owes == b"log");
         let tables: BTreeSet<u32> = world.tables();
         let mut stale: BTreeSet<u32> = BTreeSet::new();
-        if owed {
+        if owed || gap {
             stale.extend(&tables);
         }
-        if fresh || gap {
-            state_facts::put(&mut state, OWED, b"1")?;
-            state.flush_now()?;
-            if gap {
-                stale.extend(&tables);
-            }
-            changelog.restart(&identity, confirmed)?;
-            changelog.append_keepalive(confirmed, Timestamp::default())?;
-            changelog.sync()?;
-            world.slot_is_new = false;
-            state_facts::put(&mut state, "source", b"1")?;
-        }
-        let fresh = fresh || gap || owed;
         let specs: Vec<ViewSpec> = world
             .views
             .iter()
@@ -146,14 +135,24 @@ impl Life {
                     .collect(),
             })
             .collect();
-        let (engine, needs) = Engine::open(
+        let (mut engine, needs) = Engine::open(
             &mut state,
             &world.catalog,
             &GeneratedColumns::new(),
             &specs,
             &stale,
         )?;
-
+        if fresh || gap {
+            begin_anew(
+                &mut state,
+                &mut engine,
+                &mut changelog,
+                &identity,
+                confirmed,
+            )?;
+            world.slot_is_new = false;
+        }
+        let fresh = fresh || gap || owed;
         let durable = changelog.durable();
         let found_end = durable.end();
         let (commands, received) = channel();
@@ -207,9 +206,7 @@ impl Life {
         };
         if !needs.tables.is_empty() {
             let x = life.load(world, &needs.tables)?;
-            if !fresh {
-                life.reach(world, x)?;
-            }
+            life.reach(world, x, fresh)?;
             life.projector.adopt(&needs.tables, x)?;
             state_facts::put(&mut life.projector.state, OWED, b"")?;
             life.projector.state.flush_now()?;
@@ -247,11 +244,15 @@ impl Life {
     }
 
     /// `Pipeline::reach`.
-    fn reach(&mut self, world: &mut World, lsn: Lsn) -> Result<(), PipelineError> {
+    fn reach(&mut self, world: &mut World, lsn: Lsn, pass_over: bool) -> Result<(), PipelineError> {
         loop {
-            let at_end = self.projector.catch_up_to(lsn)?;
+            let at_end = if pass_over {
+                self.projector.pass_over_to(lsn)?
+            } else {
+                self.projector.catch_up_to(lsn)?
+            };
             let durable = self.capture.changelog.durable().end();
-            if !at_end || durable >= lsn && self.projector.state.committed().published >= lsn {
+            if !at_end || durable >= lsn {
                 return Ok(());
             }
             self.capture_all(world)?;

@@ -168,7 +168,14 @@ impl World {
         if self.dice.once_in(12) {
             // Somebody dropped the slot.
             self.server.slot = None;
-            self.settle_late();
+        }
+        if self.dice.once_in(12) {
+            // A copy of the source is promoted that had not got everything.
+            self.server.fall_back(&mut self.dice);
+            self.fresh.clear();
+            for (_, sink) in &self.sinks {
+                sink.begins_anew();
+            }
         }
         for _ in 0..self.dice.below(4) {
             self.server.commit(&mut self.dice);

@@ -200,6 +200,13 @@ impl SimServer {
         server.losses_noticed = server.losses_read;
     }
 
+    /// Positions are of another course of history from now on.
+    pub(super) fn begins_anew(&self) {
+        let mut server = self.lock();
+        server.position_max = 0;
+        server.position_before = 0;
+    }
+
     /// Losses count as noticed from now on, whether they were or not.
     pub(super) fn found_out(&self) {
         let mut server = self.lock();

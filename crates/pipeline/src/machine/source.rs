@@ -172,6 +172,16 @@ impl Server {
             .collect()
     }
 
+    /// It goes on from an earlier moment, without a slot: what came after it never happened.
+    pub(super) fn fall_back(&mut self, dice: &mut Dice) {
+        let kept = self.history.len() - dice.below(self.history.len().min(5) + 1);
+        self.history.truncate(kept);
+        self.wal = self.history.last().map_or(1_000, |t| t.end.0);
+        self.images.retain(|end, _| *end <= self.wal);
+        self.tables = self.tables_at(Lsn(self.wal)).clone();
+        self.slot = None;
+    }
+
     /// Something that no transaction of ours wrote.
     pub(super) fn noise(&mut self, dice: &mut Dice) {
         self.wal += 8 * (1 + u64::try_from(dice.below(6)).unwrap());
