@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use readside_model::{Body, Lsn};
-use readside_projection::{RenderedKey, TargetId, facts};
+use readside_projection::{RenderedKey, TargetId, facts, written};
 use readside_sink::{Marker, Receipt, SinkError, ViewTarget, ViewWatermark, Visibility};
 use readside_state::{Read, State};
 use tokio::sync::oneshot;
@@ -18,10 +18,12 @@ use tracing::{error, info};
 
 use crate::PipelineError;
 use crate::projector::Command;
-use crate::writer::{SinkWorker, Target, stopping};
+use crate::writer::{SinkWorker, Target, broken, stopping};
 
 /// Rows of a sink looked at together for strays.
 const STRAYS_PAGE: usize = 1_000;
+/// Rows that are compared with the view's keys at once.
+const STRAYS_TOGETHER: usize = 200_000;
 
 impl SinkWorker {
     /// Prepares the sink, fences off earlier lives, and compares what it says with what we know to have written there.
@@ -54,7 +56,7 @@ impl SinkWorker {
                 );
                 lost = true;
                 refill.push(Arc::clone(target));
-            } else if told.speaks_of(view) && !self.is_accounted(target).await? {
+            } else if !self.is_accounted(target, told.speaks_of(view)).await? {
                 info!(
                     sink = self.name,
                     view, "the sink may hold rows that are not known here: it is read through"
@@ -133,12 +135,13 @@ impl SinkWorker {
         answered.await.map_err(|_| stopping())
     }
 
-    /// Whether all that the sink holds for a target is known here.
-    async fn is_accounted(&self, target: &Target) -> Result<bool, SinkError> {
+    /// Whether all that the sink holds for a target is known here; `speaks`: the sink says that it has held something.
+    async fn is_accounted(&self, target: &Target, speaks: bool) -> Result<bool, SinkError> {
         let (view, id) = (target.layout.view.clone(), target.id);
         let (answer, answered) = oneshot::channel();
         self.with(Box::new(move |_, engine| {
-            let _ = answer.send(engine.is_accounted(&view, id));
+            let known = engine.is_accounted(&view, id);
+            let _ = answer.send(known || !speaks && !engine.has_returned(&view, id));
             Ok(false)
         }))?;
         answered.await.map_err(|_| stopping())
@@ -194,18 +197,24 @@ impl SinkWorker {
             // What was written and not refreshed yet is not found by reading.
             self.sink.refresh(index).await?;
         }
+        let mut unknown: Vec<RenderedKey> = Vec::new();
         let mut after = None;
         loop {
             let page = self.sink.read_page(index, after, STRAYS_PAGE).await?;
-            let found: Vec<RenderedKey> = page
-                .rows
-                .iter()
-                .map(|row| RenderedKey {
-                    parts: key_parts(&row.key, &row.body, &target.layout),
-                    text: Arc::clone(&row.key),
-                })
-                .collect();
-            self.mark_unknown(target, found).await?;
+            let known = self.snapshot().await?;
+            for row in &page.rows {
+                if !written::holds(&known, target.id, &row.key).map_err(|e| broken(e.into()))? {
+                    unknown.push(RenderedKey {
+                        parts: key_parts(&row.key, &row.body, &target.layout),
+                        text: Arc::clone(&row.key),
+                    });
+                }
+            }
+            // Each look at the view's own keys goes through all of them.
+            if unknown.len() >= STRAYS_TOGETHER || page.next.is_none() {
+                self.mark_unknown(target, std::mem::take(&mut unknown))
+                    .await?;
+            }
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(()),
@@ -222,7 +231,7 @@ impl SinkWorker {
         let (view, id) = (Arc::clone(&target.view), target.id);
         let (answer, answered) = oneshot::channel();
         self.with(Box::new(move |state, _| {
-            let marked = readside_projection::written::mark_strays(state, &view, id, &found)?;
+            let marked = written::mark_strays(state, &view, id, &found)?;
             let _ = answer.send(());
             Ok(marked > 0)
         }))?;
@@ -335,7 +344,8 @@ impl Told<'_> {
 
     /// Whether the sink has held something of this view.
     fn speaks_of(&self, view: &str) -> bool {
-        self.found.and_then(|m| watermark(m, view)).is_some() || self.receipt.is_some()
+        self.found.and_then(|m| watermark(m, view)).is_some()
+            || self.receipt.is_some_and(|receipt| receipt.count > 0)
     }
 }
 

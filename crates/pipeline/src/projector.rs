@@ -338,7 +338,7 @@ impl Projector {
             }
             if item.present {
                 written::note(&mut self.state, target, &item.sink_key)?;
-                written::spare(&mut self.state, target, &item.sink_key)?;
+                cleared += u64::from(written::spare(&mut self.state, target, &item.sink_key)?);
             } else {
                 written::forget(&mut self.state, target, &item.sink_key.text)?;
             }

@@ -309,6 +309,17 @@ pub(crate) async fn open(
     let (mut engine, needs) = tokio::task::block_in_place(|| {
         Engine::open(&mut state, &catalog, &generated, &specs, &stale)
     })?;
+    for (view, targets) in &engine.registry().retired {
+        for target in targets.keys() {
+            let (sink, place) = target.split_once('|').unwrap_or((target, ""));
+            warn!(
+                view,
+                sink,
+                place,
+                "not configured any more: what was written there stays as it is, and is taken up again if it comes back"
+            );
+        }
+    }
     if fresh || gap {
         tokio::task::block_in_place(|| {
             begin_anew(

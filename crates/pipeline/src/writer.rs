@@ -517,7 +517,7 @@ pub(crate) fn stopping() -> SinkError {
     SinkError::Unavailable("readside is stopping".to_owned())
 }
 
-fn broken(error: PipelineError) -> SinkError {
+pub(crate) fn broken(error: PipelineError) -> SinkError {
     SinkError::Operator {
         message: error.to_string(),
         hint: "see the log; restart readside".to_owned(),

@@ -329,7 +329,11 @@ impl Engine {
         let Some(stage) = exec.stages.last() else {
             return Ok(0);
         };
-        let marked = crate::stage::mark_stage(state, stage, &[target], &mut |_| {})?;
+        let mut marked = crate::stage::mark_stage(state, stage, &[target], &mut |_| {})?;
+        let returned = self.registry.views.get(view).map(|r| &r.returned);
+        if returned.is_some_and(|returned| returned.contains(&target.0)) {
+            marked += crate::written::mark_orphans(state, exec, target)?;
+        }
         if let Some(record) = self.registry.views.get_mut(view) {
             record.marked.insert(target.0);
         }
@@ -347,6 +351,15 @@ impl Engine {
             .is_some_and(|record| record.accounted.contains(&target.0))
     }
 
+    /// Whether a target was retired, has come back, and has not been read through since.
+    #[must_use]
+    pub fn has_returned(&self, view: &str, target: TargetId) -> bool {
+        self.registry
+            .views
+            .get(view)
+            .is_some_and(|record| record.returned.contains(&target.0))
+    }
+
     /// From now on it does.
     ///
     /// # Errors
@@ -359,6 +372,7 @@ impl Engine {
     ) -> Result<(), ProjectionError> {
         if let Some(record) = self.registry.views.get_mut(view) {
             record.accounted.insert(target.0);
+            record.returned.remove(&target.0);
         }
         self.registry.save(state)?;
         state.commit(state.committed());

@@ -127,15 +127,23 @@ impl Engine {
                         targets: BTreeMap::new(),
                         marked: BTreeSet::new(),
                         accounted: BTreeSet::new(),
+                        returned: BTreeSet::new(),
                     },
                 );
             }
             let mut record = registry.views[&plan.view].clone();
             let mut targets = Vec::new();
             for name in &spec.targets {
+                let retired = registry.retired.get_mut(&plan.view);
                 let id = match record.targets.get(name) {
                     Some(id) => *id,
-                    None => registry.next_id(),
+                    None => match retired.and_then(|names| names.remove(name)) {
+                        Some(id) => {
+                            record.returned.insert(id);
+                            id
+                        }
+                        None => registry.next_id(),
+                    },
                 };
                 record.targets.insert(name.clone(), id);
                 targets.push(TargetId(id));
@@ -261,8 +269,8 @@ pub(crate) fn stored_names(table: &TableExec) -> BTreeSet<String> {
         .collect()
 }
 
-/// Removes from state what is no longer configured. A view that is configured otherwise, or whose tables' rows had to go, keeps its
-/// targets and what they hold in the sink, and is to be filled anew.
+/// Removes from state what is no longer configured, but for what was written to sinks. A view that is configured otherwise, or whose
+/// tables' rows had to go, keeps its targets and what they hold in the sink, and is to be filled anew.
 fn retire(
     state: &mut State,
     registry: &mut Registry,
@@ -282,10 +290,14 @@ fn retire(
         for stage in record.stages {
             clear_stage(state, stage)?;
         }
-        for target in record.targets.into_values() {
-            clear_target(state, target)?;
-            state.delete_prefix(&keyspace::prefix(keyspace::WRITTEN, target))?;
+        for target in record.targets.values() {
+            clear_target(state, *target)?;
         }
+        registry
+            .retired
+            .entry(name)
+            .or_default()
+            .extend(record.targets);
     }
     for spec in views {
         let mut reads = BTreeMap::new();
@@ -325,8 +337,10 @@ fn retire(
             if let Some(id) = record.targets.remove(&name) {
                 record.marked.remove(&id);
                 record.accounted.remove(&id);
+                record.returned.remove(&id);
                 clear_target(state, id)?;
-                state.delete_prefix(&keyspace::prefix(keyspace::WRITTEN, id))?;
+                let retired = registry.retired.entry(spec.plan.view.clone()).or_default();
+                retired.insert(name, id);
             }
         }
         registry.views.insert(spec.plan.view.clone(), record);

@@ -23,6 +23,10 @@ pub struct Registry {
     pub indexes: BTreeMap<String, IndexRecord>,
     /// By name.
     pub views: BTreeMap<String, ViewRecord>,
+    /// Targets that are not configured any more, by view, sink and place: what was written there is still there, and remembered, so that
+    /// it is brought up to date or deleted should they come back.
+    #[serde(default)]
+    pub retired: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
 /// A table in state.
@@ -66,6 +70,9 @@ pub struct ViewRecord {
     /// a write may have arrived that nothing here knows of.
     #[serde(default)]
     pub accounted: BTreeSet<u32>,
+    /// Targets that were retired and have come back, and have not been read through since.
+    #[serde(default)]
+    pub returned: BTreeSet<u32>,
 }
 
 impl Registry {

@@ -69,17 +69,18 @@ pub fn list(
     Ok(out)
 }
 
-/// A key that has just been written is no orphan, whatever was thought before.
+/// A key that has just been written is no orphan, whatever was thought before; whether it was one.
 pub fn spare(
     state: &mut State,
     target: TargetId,
     key: &RenderedKey,
-) -> Result<(), ProjectionError> {
+) -> Result<bool, ProjectionError> {
     let orphan = orphan_key(key)?;
-    if pending::pending(state, target, &orphan)?.is_some() {
+    let found = pending::pending(state, target, &orphan)?.is_some();
+    if found {
         pending::acknowledge(state, target, &orphan, Lsn::MAX)?;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Marks for deletion those of these keys, found in the sink, that the view does not have. All of the view's keys are pending.
@@ -89,6 +90,9 @@ pub fn mark_strays(
     target: TargetId,
     found: &[RenderedKey],
 ) -> Result<u64, ProjectionError> {
+    if found.is_empty() {
+        return Ok(0);
+    }
     let snapshot = state.snapshot()?;
     let wanted = texts_of_pending(&snapshot, view, target)?;
     let published = state.committed().published.max(Lsn(1));

@@ -45,6 +45,8 @@ struct World {
     sinks: Vec<(String, SimServer)>,
     catalog: Catalog,
     views: Vec<View>,
+    /// Views that are not configured at the moment.
+    parked: Vec<View>,
     spool_bytes: usize,
     /// Sinks may refuse documents.
     refuses: bool,
@@ -118,6 +120,7 @@ impl World {
             sinks,
             catalog: views::catalog(),
             views,
+            parked: Vec::new(),
             refuses,
             faulty: false,
             slot_is_new: false,
@@ -162,6 +165,32 @@ impl World {
             let view = &mut self.views[i];
             view.variant = self.dice.below(VIEWS[view.index].1.len());
             view.plan = plan(view.index, view.variant);
+            self.fresh.clear();
+            self.settle_late();
+        }
+        if self.dice.once_in(6) {
+            // A place is taken out of the configuration, or comes (back) into it.
+            let (i, s) = (self.dice.below(self.views.len()), self.dice.below(3));
+            let sinks = &mut self.views[i].sinks;
+            match sinks.iter().position(|known| *known == s) {
+                Some(at) if sinks.len() > 1 => drop(sinks.remove(at)),
+                Some(_) => {}
+                None => {
+                    sinks.push(s);
+                    sinks.sort_unstable();
+                }
+            }
+            self.settle_late();
+        }
+        if self.dice.once_in(8) {
+            // So is a whole view.
+            if let Some(view) = self.parked.pop() {
+                self.views.push(view);
+                self.views.sort_by_key(|view| view.index);
+            } else {
+                let i = self.dice.below(self.views.len());
+                self.parked.push(self.views.remove(i));
+            }
             self.fresh.clear();
             self.settle_late();
         }

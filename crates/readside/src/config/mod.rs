@@ -327,9 +327,23 @@ impl Reader<'_> {
             return BTreeMap::new();
         };
         let mut out = BTreeMap::new();
+        let mut places: BTreeMap<String, String> = BTreeMap::new();
         for (name, section) in section.sections(findings) {
             check_name(&name, "sink", &section, findings);
             let sink = sink::read_sink(&section, self.surroundings, self.base, findings);
+            if let Some(config) = &sink.config
+                && let Some(other) = places.insert(config.place(), name.clone())
+                && let Some(url) = section.value("url")
+            {
+                // Each would take the place over from the other, for ever.
+                url.refuse(
+                    findings,
+                    format!("is the place that the sink `{other}` writes to"),
+                    Some(format!(
+                        "let these views go into `{other}` too, or name another database or schema"
+                    )),
+                );
+            }
             section.finish(findings);
             out.insert(name, sink);
         }

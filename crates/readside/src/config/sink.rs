@@ -76,6 +76,39 @@ pub struct SinkConfig {
     pub schema: String,
 }
 
+impl SinkConfig {
+    /// What tells the place where rows lie from others, as far as a URL shows it: server, database and schema; not who we are there.
+    pub(crate) fn place(&self) -> String {
+        let url = self.url.expose();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let mut host = host.to_ascii_lowercase();
+        let port = match (self.kind, scheme) {
+            (SinkKind::Postgres, _) => "5432",
+            (SinkKind::Redis, _) => "6379",
+            (SinkKind::Elasticsearch, "https") => "443",
+            (SinkKind::Elasticsearch, _) => "80",
+        };
+        let has_port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+        if !has_port {
+            host = format!("{}:{port}", host.trim_end_matches(':'));
+        }
+        let path = match (self.kind, path.trim_matches('/')) {
+            (SinkKind::Redis, "") => "0",
+            (_, path) => path,
+        };
+        let schema = match self.kind {
+            SinkKind::Postgres => self.schema.as_str(),
+            _ => "",
+        };
+        format!("{} {host}/{path} {schema}", self.kind.name())
+    }
+}
+
 const DEFAULT_SCHEMA: &str = "readside";
 
 pub(crate) fn read_sink(

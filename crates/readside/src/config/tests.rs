@@ -358,3 +358,47 @@ fn client_commands_need_only_the_admin_section() {
     let admin = load_admin(Some(Path::new("/nowhere/readside.toml")), &surroundings).unwrap();
     assert_eq!(admin.listen.to_string(), "127.0.0.1:10");
 }
+
+#[test]
+fn two_sinks_for_one_place_are_refused() {
+    let project = Project::new();
+    let sinks = |other: &str| {
+        format!(
+            "{WHOLE}\n[sinks.again]\n{other}\n[views.again]\nquery = \"views/revenue.sql\"\ninto = [{{ sink = \"again\" }}]\n"
+        )
+    };
+    for (same, first) in [
+        (
+            "type = \"redis\"\nurl = \"redis://somebody:x@CACHE/0\"",
+            "cache",
+        ),
+        (
+            "type = \"elasticsearch\"\nurl = \"https://search:9200/\"",
+            "search",
+        ),
+        (
+            "type = \"postgres\"\nurl = \"postgresql://warehouse:5432/reports?sslmode=require\"\nschema = \"readside\"",
+            "reporting",
+        ),
+    ] {
+        let refused = project.refused(&sinks(same));
+        // In the order of the names.
+        let (earlier, later) = if first < "again" {
+            (first, "again")
+        } else {
+            ("again", first)
+        };
+        assert!(
+            refused.contains(&format!("sinks.{later}.url"))
+                && refused.contains(&format!("the sink `{earlier}` writes to")),
+            "{refused}"
+        );
+    }
+    for other in [
+        "type = \"redis\"\nurl = \"redis://cache:6379/1\"",
+        "type = \"elasticsearch\"\nurl = \"https://search:9201\"",
+        "type = \"postgres\"\nurl = \"postgres://reporting@warehouse/reports\"\nschema = \"more\"",
+    ] {
+        project.parse(&sinks(other)).unwrap();
+    }
+}
