@@ -146,6 +146,8 @@ impl SimServer {
         server.life += 1;
         server.position_before = server.position_max;
         server.issued_max = 0;
+        // Other views may be configured than when the last moment was written.
+        server.moments.clear();
         // State may have forgotten what the life before noticed.
         server.losses_noticed = 0;
         SimSink {
