@@ -74,6 +74,9 @@ pub enum PipelineError {
     /// can go on writing.
     #[error("{} lost the replica identity, and with it updates in the application would fail: taken out of the publication\n  hint: give each a primary key again and start readside; or take the views that read them out of the configuration", .0.join(", "))]
     Identity(Vec<String>),
+    /// The run is to end.
+    #[error("interrupted")]
+    Interrupted,
     /// What was missed cannot be had again from the slot.
     #[error("the stream cannot be resumed: {0}")]
     Resynchronise(String),
@@ -119,6 +122,7 @@ impl PipelineError {
             | PipelineError::DataDirectory { .. }
             | PipelineError::OtherSource { .. }
             | PipelineError::Identity(_)
+            | PipelineError::Interrupted
             | PipelineError::Ended(_) => PipelineRemedy::Operator,
         }
     }

@@ -13,7 +13,7 @@ use readside_changelog::{ChangelogError, Reader, Record, Transaction};
 use readside_model::{Lsn, Position, Timestamp};
 use readside_projection::pending::{self, Acknowledged};
 use readside_projection::{
-    BatchOutcome, Engine, RenderedKey, TargetId, TransactionHeader, dead, written,
+    BatchOutcome, Engine, ProjectionError, RenderedKey, TargetId, TransactionHeader, dead, written,
 };
 use readside_sink::Receipt;
 use readside_state::{Committed, Snapshot, State};
@@ -23,6 +23,7 @@ use tracing::info;
 use crate::PipelineError;
 use crate::facts::{Facts, local_now, seconds_since};
 use crate::failpoint::failpoint;
+use crate::interrupt::Interrupt;
 use crate::opening::{note_receipt, raise_all};
 
 /// Changes in one batch at most; a larger transaction is a batch of its own.
@@ -83,6 +84,8 @@ pub(crate) struct Projector {
     pub(crate) advanced: Arc<std::sync::atomic::AtomicBool>,
     /// A record that was read and not applied yet.
     pub(crate) held: Option<Record>,
+    /// What comes before the first write to a sink is given up when the run is to end.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Projector {
@@ -166,7 +169,10 @@ impl Projector {
         }
         for view in to_fill {
             info!(view, "filling");
-            self.engine.fill(&mut self.state, view, &mut |_| {})?;
+            let interrupt = &self.interrupt;
+            self.engine.fill(&mut self.state, view, &mut |_| {
+                interrupt.check().map_err(|_| ProjectionError::Interrupted)
+            })?;
         }
         for (view, target) in self.engine.unmarked_targets() {
             self.engine.mark_all(&mut self.state, &view, target)?;
@@ -184,6 +190,7 @@ impl Projector {
     /// nothing describes them again to whoever reads on from `lsn`. Says whether the durable end has been reached before it.
     pub(crate) fn pass_over_to(&mut self, lsn: Lsn) -> Result<bool, PipelineError> {
         loop {
+            self.interrupt.check()?;
             match self.next()? {
                 None => return Ok(true),
                 Some(record) if record.end() > lsn => {
@@ -203,6 +210,7 @@ impl Projector {
     /// Applies what ends at or below `lsn`, transaction by transaction; says whether the changelog's durable end has been reached before it.
     pub(crate) fn catch_up_to(&mut self, lsn: Lsn) -> Result<bool, PipelineError> {
         loop {
+            self.interrupt.check()?;
             match self.next()? {
                 None => return Ok(true),
                 Some(record) if record.end() > lsn => {
@@ -467,9 +475,11 @@ pub(crate) fn replay(
     state: &mut State,
     engine: &mut Engine,
     mut reader: Reader,
+    interrupt: &Interrupt,
 ) -> Result<(), PipelineError> {
     let published = state.committed().published;
     while let Some(record) = reader.next()? {
+        interrupt.check()?;
         match record {
             Record::Transaction(transaction) if transaction.head.end <= published => {
                 each_message(&transaction, &mut |messages| {

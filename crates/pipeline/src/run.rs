@@ -25,12 +25,17 @@ use crate::config::RunConfig;
 use crate::error::PipelineRemedy;
 use crate::facts::{Facts, Rate, SinkFacts, SourceFacts, TargetFacts};
 use crate::failpoint::failpoint;
+use crate::interrupt::Interrupt;
 use crate::projector::{Command, Projector};
 use crate::startup::{OWED, Opened, layout, open, random_name, store_fingerprints};
 use crate::writer::{SinkWorker, Target};
 use crate::{Phase, PipelineError, ViewState, WaitRequest, loader};
 
 const POLL_EVERY: Duration = Duration::from_secs(5);
+/// How long the writers, and then capture, may take to end what they are at.
+const PART_STOP_MAX: Duration = Duration::from_secs(3);
+/// How long state may take to be closed when the process is to end.
+const STATE_CLOSE_MAX: Duration = Duration::from_secs(8);
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -136,8 +141,9 @@ impl Pipeline {
         was_up: &mut bool,
     ) -> Result<RunOutcome, PipelineError> {
         self.facts.set_phase(Phase::Starting);
+        let interrupt = Interrupt::new(&stop);
         let opened = tokio::select! {
-            opened = open(&self.config, resynchronise) => opened?,
+            opened = open(&self.config, resynchronise, &interrupt) => opened?,
             () = raised(&mut stop) => return Ok(RunOutcome::Stopped),
         };
         *was_up = true;
@@ -192,6 +198,7 @@ impl Pipeline {
             trim_to: Arc::clone(&trim_to),
             advanced,
             held: None,
+            interrupt,
         };
         let (workers_stop, workers_stopping) = watch::channel(false);
         let (capture_stop, capture_stopping) = watch::channel(false);
@@ -220,7 +227,8 @@ impl Pipeline {
             }),
             () = raised(&mut interrupted) => {
                 capture_stop.send_replace(true);
-                let _ = capture.await;
+                let _ = tokio::time::timeout(PART_STOP_MAX, &mut capture).await;
+                capture.abort();
                 return Ok(RunOutcome::Stopped);
             }
         };
@@ -270,19 +278,27 @@ impl Pipeline {
         }
         self.facts.set_phase(Phase::Stopping);
         workers_stop.send_replace(true);
-        let _ = tokio::time::timeout(Duration::from_secs(5), async {
+        let _ = tokio::time::timeout(PART_STOP_MAX, async {
             while sinks.join_next().await.is_some() {}
         })
         .await;
         sinks.abort_all();
         capture_stop.send_replace(true);
         if !capture.is_finished() {
-            let _ = tokio::time::timeout(Duration::from_secs(5), &mut capture).await;
+            let _ = tokio::time::timeout(PART_STOP_MAX, &mut capture).await;
             capture.abort();
         }
         let _ = commands.send(Command::Stop);
-        if !projector_over && let Ok(Err(error)) = projector_ended.await {
-            error!("closing state: {error}");
+        if !projector_over {
+            tokio::select! {
+                ended = &mut projector_ended => if let Ok(Err(error)) = ended {
+                    error!("closing state: {error}");
+                },
+                // Whoever starts again in this process needs the state, however long it takes.
+                () = async { raised(&mut stop).await; tokio::time::sleep(STATE_CLOSE_MAX).await } => warn!(
+                    "state is in the middle of something and is left as it was flushed last: the next start goes on from there"
+                ),
+            }
         }
         info!("stopped");
         result

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::PipelineError;
 use crate::config::{IntoConfig, RunConfig};
+use crate::interrupt::Interrupt;
 use crate::opening::raise_all;
 use crate::projector::replay;
 
@@ -146,6 +147,7 @@ pub fn layout_of(plan: &Plan, into: &IntoConfig) -> ViewTarget {
 pub(crate) async fn open(
     config: &RunConfig,
     resynchronise: Option<&str>,
+    interrupt: &Interrupt,
 ) -> Result<Opened, PipelineError> {
     let client = connect_sql(&config.source).await?;
     let catalog = load_catalog(&client).await?;
@@ -328,6 +330,7 @@ pub(crate) async fn open(
                 &mut changelog,
                 &identity,
                 confirmed,
+                interrupt,
             )
         })?;
     }
@@ -361,13 +364,14 @@ pub(crate) fn begin_anew(
     changelog: &mut Changelog,
     identity: &SourceIdentity,
     confirmed: Lsn,
+    interrupt: &Interrupt,
 ) -> Result<(), PipelineError> {
     let before = state.committed().published;
     if before > Lsn::ZERO {
         // Unless it has begun anew already, and nothing came after that.
         if changelog.durable().start() <= before {
             let reader = changelog.durable().reader("the end", before)?;
-            replay(state, engine, reader)?;
+            replay(state, engine, reader, interrupt)?;
         }
         let reached = state.committed().published;
         rebase(state, engine, confirmed)?;

@@ -20,7 +20,7 @@ use crate::ingest::{Ingest, Touched, TransactionHeader};
 use crate::keyspace::{self, RelationId};
 use crate::opening::clear_stage;
 use crate::registry::Registry;
-use crate::stage::run_stage;
+use crate::stage::{Progress, run_stage};
 use crate::table::TableExec;
 use crate::view::ViewExec;
 use crate::{ProjectionError, TargetId, pending};
@@ -282,7 +282,7 @@ impl Engine {
         &mut self,
         state: &mut State,
         view: &str,
-        progress: &mut dyn FnMut(u64),
+        progress: Progress<'_>,
     ) -> Result<(), ProjectionError> {
         let Some(exec) = self.views.iter().find(|v| v.plan.view == view) else {
             return Ok(());
@@ -329,7 +329,7 @@ impl Engine {
         let Some(stage) = exec.stages.last() else {
             return Ok(0);
         };
-        let mut marked = crate::stage::mark_stage(state, stage, &[target], &mut |_| {})?;
+        let mut marked = crate::stage::mark_stage(state, stage, &[target], &mut |_| Ok(()))?;
         let returned = self.registry.views.get(view).map(|r| &r.returned);
         if returned.is_some_and(|returned| returned.contains(&target.0)) {
             marked += crate::written::mark_orphans(state, exec, target)?;

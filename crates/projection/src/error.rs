@@ -44,6 +44,9 @@ pub enum ProjectionError {
     /// Bytes of the replication stream that are no message.
     #[error("the changelog holds a message that cannot be read: {0}")]
     Message(String),
+    /// It was asked to give up.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl ProjectionError {

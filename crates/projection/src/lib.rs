@@ -43,6 +43,7 @@ pub use keyspace::RelationId;
 pub use load::{columns_to_load, load_prefix, loaded_row, row_key};
 pub use pending::TargetId;
 pub use registry::{IndexRecord, Registry, TableRecord, ViewRecord};
+pub use stage::Progress;
 pub use table::{Incoming, TableExec};
 pub use view::{Rendered, RenderedKey, ViewExec};
 

@@ -19,6 +19,9 @@ use crate::{ProjectionError, TargetId, dead, pending};
 /// Keys evaluated before their differences are applied.
 const CHUNK: usize = 1024;
 
+/// Told how many rows have been gone through; an error gives the work up.
+pub type Progress<'a> = &'a mut dyn FnMut(u64) -> Result<(), ProjectionError>;
+
 type MarkFn<'a> = &'a mut dyn FnMut(&mut State, &[u8]) -> Result<(), ProjectionError>;
 
 /// Runs a stage over the changes of a batch. Gives the row keys of its internal table that changed.
@@ -166,8 +169,9 @@ pub(crate) fn fill_stage(
     state: &mut State,
     stage: &StageExec,
     targets: &[TargetId],
-    progress: &mut dyn FnMut(u64),
+    progress: Progress<'_>,
 ) -> Result<(), ProjectionError> {
+    progress(0)?;
     match &stage.head {
         HeadExec::Sink => {
             mark_stage(state, stage, targets, progress)?;
@@ -193,7 +197,7 @@ pub(crate) fn fill_stage(
                     chunk.push((key, is));
                     total += 1;
                     if chunk.len() >= 8 * CHUNK {
-                        progress(total);
+                        progress(total)?;
                         flush(state, &mut chunk)?;
                     }
                     Ok(())
@@ -225,7 +229,7 @@ pub(crate) fn fill_stage(
                     chunk.push((key, is));
                     total += 1;
                     if chunk.len() >= 8 * CHUNK {
-                        progress(total);
+                        progress(total)?;
                         flush(state, &mut chunk)?;
                     }
                     Ok(())
@@ -242,7 +246,7 @@ pub(crate) fn mark_stage(
     state: &mut State,
     stage: &StageExec,
     targets: &[TargetId],
-    progress: &mut dyn FnMut(u64),
+    progress: Progress<'_>,
 ) -> Result<u64, ProjectionError> {
     let snapshot = state.snapshot()?;
     let published = state.committed().published;
@@ -260,7 +264,7 @@ pub(crate) fn mark_stage(
         }
         total += 1;
         if total % 8192 == 0 {
-            progress(total);
+            progress(total)?;
             piece_done(state)?;
         }
         Ok(())

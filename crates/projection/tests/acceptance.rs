@@ -150,7 +150,7 @@ async fn compare(
     for oid in &needs.tables {
         engine.adopt_table(&mut state, *oid, lsn)?;
     }
-    engine.fill(&mut state, &plan.view, &mut |_| {})?;
+    engine.fill(&mut state, &plan.view, &mut |_| Ok(()))?;
     let view = Arc::clone(&engine.views()[0]);
     let mut documents = BTreeMap::new();
     let mut columns = BTreeMap::new();

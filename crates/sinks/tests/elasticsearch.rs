@@ -219,7 +219,117 @@ async fn opensearch_keeps_the_contract_and_its_own_promises() {
     readers_are_switched_between_generations(&probe).await;
     nothing_is_written_into_a_dropped_index(&probe).await;
     columns_have_the_fields_of_their_types(&probe).await;
+    operations_are_counted_as_the_server_counts_them(&probe).await;
+    another_index_of_the_name_is_not_taken_for_ours(&probe).await;
+    a_request_of_an_earlier_opening_finds_no_index(&probe).await;
     conformance::run(&probe).await.unwrap();
+}
+
+async fn operations_are_counted_as_the_server_counts_them(probe: &SearchProbe) {
+    let mut target = target(probe, "receipts", &[("id", Type::Int8)]);
+    target.mapping = Some(r#"{"settings": {"index.number_of_shards": 2}}"#.to_owned());
+    let sink = probe.open("i", "e").unwrap();
+    sink.prepare(std::slice::from_ref(&target)).await.unwrap();
+    let start = sink.read_receipts().await.unwrap().remove(0).unwrap();
+    assert_eq!(start.count, 0);
+    let row = Some("{\"id\": 1}");
+    for (version, writes) in [
+        (
+            8,
+            vec![
+                ("1", row),
+                ("2", row),
+                ("3", Some("{\"id\": {\"not\": \"a number\"}}")),
+            ],
+        ),
+        (16, vec![("1", None), ("4", None)]),
+        // Overtaken, and repeated.
+        (12, vec![("1", row)]),
+        (16, vec![("1", None), ("2", row)]),
+    ] {
+        sink.write(&batch(version, &writes)).await.unwrap();
+    }
+    sink.audit().await.unwrap();
+    let counted = sink.receipt(0).unwrap();
+    let other = probe.open("i", "e").unwrap();
+    other.prepare(std::slice::from_ref(&target)).await.unwrap();
+    let found = other.read_receipts().await.unwrap().remove(0).unwrap();
+    assert_eq!(found, counted);
+    assert!(found.covers(&counted) && !start.covers(&counted));
+}
+
+async fn another_index_of_the_name_is_not_taken_for_ours(probe: &SearchProbe) {
+    let target = target(probe, "replaced", &[("id", Type::Int8)]);
+    let sink = probe.open("i", "e").unwrap();
+    sink.prepare(std::slice::from_ref(&target)).await.unwrap();
+    sink.fence().await.unwrap();
+    sink.read_receipts().await.unwrap();
+    sink.write(&batch(8, &[("1", Some("{\"id\": 1}"))]))
+        .await
+        .unwrap();
+    let known = sink.receipt(0).unwrap();
+    sink.audit().await.unwrap();
+    let index = format!("/{}-g1", target.location);
+    let text = probe.ok("GET", &index, None).await.unwrap();
+    let mut whole: Value = serde_json::from_str(&text).unwrap();
+    let of_index = whole
+        .as_object_mut()
+        .unwrap()
+        .values_mut()
+        .next()
+        .unwrap()
+        .take();
+    probe.ok("DELETE", &index, None).await.unwrap();
+    assert!(matches!(sink.audit().await, Err(SinkError::Lost(_))));
+    // As a restored one would look: mapping and aliases are there.
+    let body = json!({"mappings": of_index["mappings"], "aliases": of_index["aliases"]});
+    probe.ok("PUT", &index, Some(body)).await.unwrap();
+    for id in 2..5 {
+        sink.write(&batch(8 * id, &[("2", Some("{\"id\": 2}"))]))
+            .await
+            .unwrap();
+    }
+    let audited = sink.audit().await;
+    assert!(matches!(audited, Err(SinkError::Lost(_))), "{audited:?}");
+    let found = sink.read_receipts().await.unwrap().remove(0).unwrap();
+    assert!(found.count >= known.count && !found.covers(&known));
+}
+
+async fn a_request_of_an_earlier_opening_finds_no_index(probe: &SearchProbe) {
+    let target = target(probe, "fence", &[("id", Type::Int8)]);
+    let first = probe.open("i", "first").unwrap();
+    first.prepare(std::slice::from_ref(&target)).await.unwrap();
+    first.fence().await.unwrap();
+    first
+        .write(&batch(8, &[("1", Some("{\"id\": 1}"))]))
+        .await
+        .unwrap();
+    let second = probe.open("i", "second").unwrap();
+    second.prepare(std::slice::from_ref(&target)).await.unwrap();
+    second.fence().await.unwrap();
+    // The key is not there, and nothing tells the server that it must not come back.
+    let late = first.write(&batch(16, &[("9", Some("{\"id\": 9}"))])).await;
+    assert!(matches!(late, Err(SinkError::Lost(_))), "{late:?}");
+    let late = first.write(&batch(16, &[("1", None)])).await;
+    assert!(matches!(late, Err(SinkError::Lost(_))), "{late:?}");
+    second
+        .write(&batch(24, &[("2", Some("{\"id\": 2}"))]))
+        .await
+        .unwrap();
+    second.refresh(0).await.unwrap();
+    let content = probe.content(&target).await.unwrap();
+    assert_eq!(content.keys().collect::<Vec<_>>(), ["1", "2"]);
+    // An opening fences off what it sent before, too.
+    second.fence().await.unwrap();
+    second
+        .write(&batch(32, &[("3", Some("{\"id\": 3}"))]))
+        .await
+        .unwrap();
+    let text = probe
+        .ok("GET", &format!("/{}-g1/_alias", target.location), None)
+        .await
+        .unwrap();
+    assert_eq!(text.matches("-WRITE-").count(), 1, "{text}");
 }
 
 fn target(probe: &SearchProbe, view: &str, columns: &[(&str, Type)]) -> ViewTarget {

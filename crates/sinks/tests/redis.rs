@@ -408,3 +408,68 @@ async fn tls_is_spoken_to_whom_the_ca_vouches_for_and_to_nobody_else() {
     assert!(open("127.0.0.1", None).check().await.is_err());
     assert!(open("127.0.0.2", Some(&certificate)).check().await.is_err());
 }
+
+/// Everything in the server as it is, to be put back.
+async fn image(connection: &mut MultiplexedConnection) -> Vec<(String, Vec<u8>)> {
+    let keys: Vec<String> = connection.keys("*").await.unwrap();
+    let mut image = Vec::new();
+    for key in keys {
+        let value: Vec<u8> = connection.get(&key).await.unwrap();
+        image.push((key, value));
+    }
+    image
+}
+
+async fn set_back(connection: &mut MultiplexedConnection, image: &[(String, Vec<u8>)]) {
+    let _: () = redis::cmd("FLUSHDB").query_async(connection).await.unwrap();
+    for (key, value) in image {
+        let _: () = connection.set(key, value).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_loss_of_the_last_batch_alone_is_told_by_the_receipt() {
+    let server = Redis::start().await.unwrap();
+    let mut connection = readside_tests::redis::connect(server.url()).await.unwrap();
+    let target = by_id("v");
+    let sink = build(config(server.url()), "i", "e").unwrap();
+    sink.prepare(std::slice::from_ref(&target)).await.unwrap();
+    assert_eq!(sink.read_receipts().await.unwrap(), [None]);
+    sink.write(&batch(8, &[("1", Some("{\"id\": 1}"))]))
+        .await
+        .unwrap();
+    let before = image(&mut connection).await;
+    let first = sink.receipt(0).unwrap();
+    sink.write(&batch(16, &[("1", None), ("2", Some("{\"id\": 2}"))]))
+        .await
+        .unwrap();
+    let second = sink.receipt(0).unwrap();
+    assert!(second.covers(&first) && !first.covers(&second));
+    sink.audit().await.unwrap();
+
+    set_back(&mut connection, &before).await;
+    let audited = sink.audit().await;
+    assert!(matches!(audited, Err(SinkError::Lost(_))), "{audited:?}");
+    // Whoever writes on all the same does not hide it.
+    for _ in 0..2 {
+        let written = sink.write(&batch(24, &[("3", Some("{\"id\": 3}"))])).await;
+        assert!(matches!(written, Err(SinkError::Lost(_))), "{written:?}");
+    }
+    let again = build(config(server.url()), "i", "e2").unwrap();
+    again.prepare(std::slice::from_ref(&target)).await.unwrap();
+    let found = again.read_receipts().await.unwrap().remove(0).unwrap();
+    assert_eq!(found, first);
+    // Once that has been read it is counted on from there.
+    again
+        .write(&batch(32, &[("4", Some("{\"id\": 4}"))]))
+        .await
+        .unwrap();
+    again.audit().await.unwrap();
+    again.drop_all(std::slice::from_ref(&target)).await.unwrap();
+    assert!(
+        image(&mut connection)
+            .await
+            .iter()
+            .all(|(key, _)| !key.starts_with("readside:"))
+    );
+}

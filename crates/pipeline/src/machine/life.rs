@@ -26,6 +26,7 @@ use super::views::{copied, state_options};
 use crate::capture::{Capture, Reading};
 use crate::config::IntoConfig;
 use crate::facts::{Facts, Rate, SinkFacts, SourceFacts, TargetFacts};
+use crate::interrupt::Interrupt;
 use crate::projector::{Command, Projector};
 use crate::startup::{OWED, begin_anew, layout_of, target_name};
 use crate::writer::{Next, SinkWorker, Target};
@@ -149,6 +150,7 @@ impl Life {
                 &mut changelog,
                 &identity,
                 confirmed,
+                &Interrupt::never(),
             )?;
             world.slot_is_new = false;
         }
@@ -182,6 +184,7 @@ impl Life {
             trim_to: Arc::clone(&trim_to),
             advanced,
             held: None,
+            interrupt: Interrupt::never(),
         };
         world.epoch += 1;
         let workers = workers(world, &mut projector, &facts, &commands);

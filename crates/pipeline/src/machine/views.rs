@@ -217,7 +217,7 @@ pub(super) fn fresh(catalog: &Catalog, plans: &[Arc<Plan>], tables: &Tables) -> 
     }
     let mut contents = BTreeMap::new();
     for view in &needs.views {
-        engine.fill(&mut state, view, &mut |_| {}).unwrap();
+        engine.fill(&mut state, view, &mut |_| Ok(())).unwrap();
         let exec = engine
             .views()
             .iter()

@@ -60,7 +60,9 @@ impl World {
         for oid in &needs.tables {
             engine.adopt_table(&mut state, *oid, Lsn(10)).unwrap();
         }
-        engine.fill(&mut state, &plan.view, &mut |_| {}).unwrap();
+        engine
+            .fill(&mut state, &plan.view, &mut |_| Ok(()))
+            .unwrap();
         World {
             state,
             engine,

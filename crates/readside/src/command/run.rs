@@ -25,6 +25,8 @@ const ADMIN_STOP_MAX: Duration = Duration::from_secs(2);
 /// Between attempts at a source that has not answered since the start.
 const SOURCE_PAUSE: Duration = Duration::from_secs(1);
 const SOURCE_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A piece of work that does not look up is not waited for longer than this.
+const STOP_MAX: Duration = Duration::from_secs(20);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) async fn run(
@@ -167,6 +169,12 @@ fn stop_on_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
             _ = interrupt.recv() => info!("SIGINT: stopping"),
         }
         let _ = stop.send(true);
+        // By a thread: whatever does not end may be what the runtime waits for.
+        std::thread::spawn(|| {
+            std::thread::sleep(STOP_MAX);
+            warn!("ending in the middle of something; the next start goes on from what is durable");
+            std::process::exit(i32::from(crate::exit::DONE));
+        });
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
