@@ -15,7 +15,7 @@ use readside_plan::Plan;
 use readside_state::{Committed, Read, Snapshot, State};
 
 use crate::access::Parts;
-use crate::index::{build_index, update_indexes};
+use crate::index::update_indexes;
 use crate::ingest::{Ingest, Touched, TransactionHeader};
 use crate::keyspace::{self, RelationId};
 use crate::opening::clear_stage;
@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) ingest: Ingest,
     /// Indexes over internal tables, by stage id.
     pub(crate) stage_indexes: BTreeMap<u32, Vec<(u32, Parts)>>,
+    /// Rows of tables that changed since a view's rebuild began, by view.
+    pub(crate) watched: BTreeMap<String, Touched>,
 }
 
 /// What a start has to do before the stream can be applied.
@@ -56,6 +58,8 @@ pub struct Needs {
     pub tables: Vec<u32>,
     /// Views whose stages have to be filled.
     pub views: Vec<String>,
+    /// Views whose rebuild was interrupted.
+    pub rebuilds: Vec<String>,
 }
 
 /// A batch in the making.
@@ -211,25 +215,20 @@ impl Engine {
     pub(crate) fn propagate(
         &mut self,
         state: &mut State,
-        before: &Snapshot,
+        before: &dyn Read,
         mut touched: Touched,
         span: Span,
         outcome: &mut BatchOutcome,
     ) -> Result<(), ProjectionError> {
-        // A row that is as it was is not a change.
-        for (relation, keys) in &mut touched {
-            let mut same = Vec::new();
-            for key in keys.iter() {
-                let at = keyspace::row(*relation, key);
-                if before.get(&at)? == state.get(&at)? {
-                    same.push(key.clone());
-                }
-            }
-            for key in same {
-                keys.remove(&key);
+        net(before, state, &mut touched)?;
+        for watched in self.watched.values_mut() {
+            for (relation, keys) in &touched {
+                watched
+                    .entry(*relation)
+                    .or_default()
+                    .extend(keys.iter().cloned());
             }
         }
-        touched.retain(|_, keys| !keys.is_empty());
         for (relation, keys) in &touched {
             if let RelationId::Table(oid) = relation
                 && let Some(table) = self.tables.get(oid)
@@ -293,11 +292,9 @@ impl Engine {
                 state.delete_prefix(&keyspace::prefix(keyspace::INDEX, *id))?;
             }
             state.commit(state.committed());
-            crate::stage::fill_stage(state, stage, &exec.targets, progress)
+            let indexes = self.stage_indexes.get(&stage.id).map_or(&[][..], |i| i);
+            crate::stage::fill_stage(state, stage, indexes, &exec.targets, progress)
                 .map_err(|e| e.in_view(view))?;
-            for (id, parts) in self.stage_indexes.get(&stage.id).into_iter().flatten() {
-                build_index(state, *id, parts, RelationId::Stage(stage.id))?;
-            }
             state.commit(state.committed());
             state.maybe_flush()?;
         }
@@ -400,6 +397,28 @@ impl Engine {
         }
         out
     }
+}
+
+/// Drops what is as it was: that is no change.
+pub(crate) fn net(
+    before: &dyn Read,
+    state: &State,
+    touched: &mut Touched,
+) -> Result<(), ProjectionError> {
+    for (relation, keys) in &mut *touched {
+        let mut same = Vec::new();
+        for key in keys.iter() {
+            let at = keyspace::row(*relation, key);
+            if before.get(&at)? == state.get(&at)? {
+                same.push(key.clone());
+            }
+        }
+        for key in same {
+            keys.remove(&key);
+        }
+    }
+    touched.retain(|_, keys| !keys.is_empty());
+    Ok(())
 }
 
 /// From where to where a batch reaches.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use readside_expr::Expr;
 use readside_model::Catalog;
-use readside_plan::Relation;
+use readside_pgtype::Type;
+use readside_plan::{Plan, Relation};
 use readside_state::State;
 
 use crate::access::{IndexDef, Parts};
@@ -128,6 +129,7 @@ impl Engine {
                         marked: BTreeSet::new(),
                         accounted: BTreeSet::new(),
                         returned: BTreeSet::new(),
+                        rebuild: None,
                     },
                 );
             }
@@ -148,52 +150,20 @@ impl Engine {
                 record.targets.insert(name.clone(), id);
                 targets.push(TargetId(id));
             }
-            let stages = plan.stages.iter().zip(&record.stages).map(|(s, id)| {
-                let (key, single) = stage_key(s);
-                (*id, key, single)
-            });
-            let mut index = |def: IndexDef| -> u32 {
-                let signature = format!("{def:?}");
-                let id = match registry.indexes.get(&signature) {
-                    Some(record) => record.id,
-                    None => {
-                        let id = registry.next_id();
-                        registry
-                            .indexes
-                            .insert(signature, IndexRecord { id, built: false });
-                        id
-                    }
-                };
-                if !defs.iter().any(|(known, _)| *known == id) {
-                    defs.push((id, def));
+            let exec = view_exec(
+                plan,
+                &record.stages,
+                targets,
+                &tables,
+                &mut registry,
+                &mut defs,
+            )?;
+            if let Some(rebuild) = &mut record.rebuild {
+                for stage in std::mem::take(&mut rebuild.stages) {
+                    clear_stage(state, stage)?;
                 }
-                id
-            };
-            let mut known = Known {
-                table_keys: &|oid| {
-                    tables.get(&oid).map_or_else(Vec::new, |t| {
-                        t.key
-                            .iter()
-                            .map(|k| {
-                                (
-                                    u16::try_from(*k).unwrap_or(u16::MAX),
-                                    t.table.columns[*k].ty.clone(),
-                                )
-                            })
-                            .collect()
-                    })
-                },
-                table_columns: &|oid| tables.get(&oid).map_or(0, |t| t.table.columns.len()),
-                table_not_null: &|oid, column| {
-                    tables
-                        .get(&oid)
-                        .and_then(|t| t.table.columns.get(usize::from(column)))
-                        .is_some_and(|c| c.not_null)
-                },
-                stages: stages.collect(),
-                indexes: &mut index,
-            };
-            let exec = ViewExec::new(Arc::clone(plan), &record.stages, targets, &mut known)?;
+                needs.rebuilds.push(plan.view.clone());
+            }
             if !record.filled {
                 needs.views.push(plan.view.clone());
             }
@@ -233,6 +203,7 @@ impl Engine {
             views: execs,
             ingest,
             stage_indexes,
+            watched: BTreeMap::new(),
         };
         engine.build_missing_indexes(state, &needs.tables)?;
         Ok((engine, needs))
@@ -269,6 +240,59 @@ pub(crate) fn stored_names(table: &TableExec) -> BTreeSet<String> {
         .collect()
 }
 
+/// A view's plan over these stages, ready to run. Indexes that it needs are added to `defs`, and registered if they are new.
+pub(crate) fn view_exec(
+    plan: &Arc<Plan>,
+    stages: &[u32],
+    targets: Vec<TargetId>,
+    tables: &BTreeMap<u32, TableExec>,
+    registry: &mut Registry,
+    defs: &mut Vec<(u32, IndexDef)>,
+) -> Result<ViewExec, ProjectionError> {
+    let ids = plan.stages.iter().zip(stages).map(|(stage, id)| {
+        let (key, single) = stage_key(stage);
+        (*id, key, single)
+    });
+    let mut index = |def: IndexDef| -> u32 {
+        let signature = format!("{def:?}");
+        let id = match registry.indexes.get(&signature) {
+            Some(record) => record.id,
+            None => {
+                let id = registry.next_id();
+                registry
+                    .indexes
+                    .insert(signature, IndexRecord { id, built: false });
+                id
+            }
+        };
+        if !defs.iter().any(|(known, _)| *known == id) {
+            defs.push((id, def));
+        }
+        id
+    };
+    let key_of = |table: &TableExec| -> Vec<(u16, Type)> {
+        let place = |column: usize| u16::try_from(column).unwrap_or(u16::MAX);
+        table
+            .key
+            .iter()
+            .map(|k| (place(*k), table.table.columns[*k].ty.clone()))
+            .collect()
+    };
+    let mut known = Known {
+        table_keys: &|oid| tables.get(&oid).map_or_else(Vec::new, key_of),
+        table_columns: &|oid| tables.get(&oid).map_or(0, |t| t.table.columns.len()),
+        table_not_null: &|oid, column| {
+            tables
+                .get(&oid)
+                .and_then(|t| t.table.columns.get(usize::from(column)))
+                .is_some_and(|c| c.not_null)
+        },
+        stages: ids.collect(),
+        indexes: &mut index,
+    };
+    ViewExec::new(Arc::clone(plan), stages, targets, &mut known)
+}
+
 /// Removes from state what is no longer configured, but for what was written to sinks. A view that is configured otherwise, or whose
 /// tables' rows had to go, keeps its targets and what they hold in the sink, and is to be filled anew.
 fn retire(
@@ -284,11 +308,12 @@ fn retire(
         .cloned()
         .collect();
     for name in gone {
-        let Some(record) = registry.views.remove(&name) else {
+        let Some(mut record) = registry.views.remove(&name) else {
             continue;
         };
-        for stage in record.stages {
-            clear_stage(state, stage)?;
+        let rebuilt = record.rebuild.take().map(|rebuild| rebuild.stages);
+        for stage in record.stages.iter().chain(rebuilt.iter().flatten()) {
+            clear_stage(state, *stage)?;
         }
         for target in record.targets.values() {
             clear_target(state, *target)?;
@@ -324,6 +349,11 @@ fn retire(
                 .map(|_| registry.next_id())
                 .collect();
             record.filled = false;
+            if let Some(rebuild) = record.rebuild.take() {
+                for stage in rebuild.stages {
+                    clear_stage(state, stage)?;
+                }
+            }
             record.marked.clear();
             record.accounted.clear();
         }
@@ -348,15 +378,18 @@ fn retire(
     Ok(())
 }
 
+/// What of a stage lies in state under its id.
+pub(crate) const STAGE_TAGS: [u8; 6] = [
+    keyspace::STAGE_ROW,
+    keyspace::ACCUMULATOR,
+    keyspace::CONTRIBUTION,
+    keyspace::DISTINCT,
+    keyspace::CANDIDATE,
+    keyspace::DEAD,
+];
+
 pub(crate) fn clear_stage(state: &mut State, stage: u32) -> Result<(), ProjectionError> {
-    for tag in [
-        keyspace::STAGE_ROW,
-        keyspace::ACCUMULATOR,
-        keyspace::CONTRIBUTION,
-        keyspace::DISTINCT,
-        keyspace::CANDIDATE,
-        keyspace::DEAD,
-    ] {
+    for tag in STAGE_TAGS {
         state.delete_prefix(&keyspace::prefix(tag, stage))?;
     }
     Ok(())

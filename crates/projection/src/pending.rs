@@ -21,6 +21,9 @@ use crate::keyspace;
 #[serde(transparent)]
 pub struct TargetId(pub u32);
 
+/// Where a key stands that is up to date in the sink, and is to be written again behind everything that is not.
+pub const AGAIN: Lsn = Lsn(1 << 62);
+
 /// A pending key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
@@ -60,7 +63,11 @@ pub fn mark(
             Pending {
                 first,
                 last: entry.last.max(last),
-                ..entry
+                since: if entry.first < AGAIN {
+                    entry.since
+                } else {
+                    since
+                },
             }
         }
         Some(entry) => Pending {
@@ -178,6 +185,7 @@ pub fn watermark(
 ) -> Result<(Lsn, Option<Timestamp>), ProjectionError> {
     match queued(read, target, None, 1)?.first() {
         None => Ok((published, None)),
+        Some(oldest) if oldest.first >= AGAIN => Ok((published, None)),
         Some(oldest) => {
             let entry = pending(read, target, &oldest.key)?.ok_or_else(|| {
                 ProjectionError::Corrupt("the queue names a key that is not pending".to_owned())
@@ -185,6 +193,38 @@ pub fn watermark(
             Ok((Lsn(oldest.first.0.saturating_sub(1)), Some(entry.since)))
         }
     }
+}
+
+/// Whether a key is still to be written again.
+pub fn is_any_again(read: &dyn Read, target: TargetId) -> Result<bool, ProjectionError> {
+    let prefix = keyspace::prefix(keyspace::QUEUE, target.0);
+    let from = queue_place(target, AGAIN, &[]);
+    Ok(read
+        .scan(&prefix, Some(&from))?
+        .next()
+        .transpose()?
+        .is_some())
+}
+
+/// Takes back up to `limit` marks of keys that were to be written again; how many there were.
+pub fn forget_again(
+    state: &mut State,
+    target: TargetId,
+    limit: usize,
+) -> Result<usize, ProjectionError> {
+    let prefix = keyspace::prefix(keyspace::QUEUE, target.0);
+    let from = queue_place(target, AGAIN, &[]);
+    let places = state
+        .scan(&prefix, Some(&from))?
+        .take(limit)
+        .map(|entry| entry.map(|(key, _)| key.to_vec()))
+        .collect::<Result<Vec<_>, _>>()?;
+    for at in &places {
+        let queued = decode_queued(at)?;
+        state.delete(at)?;
+        state.delete(&place(target, &queued.key))?;
+    }
+    Ok(places.len())
 }
 
 /// How many keys are pending. O(their number).

@@ -73,6 +73,18 @@ pub struct ViewRecord {
     /// Targets that were retired and have come back, and have not been read through since.
     #[serde(default)]
     pub returned: BTreeSet<u32>,
+    /// A rebuild that has not ended.
+    #[serde(default)]
+    pub rebuild: Option<RebuildRecord>,
+}
+
+/// How far a rebuild has come: what a restart has to know of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RebuildRecord {
+    /// Stages that nobody reads: before the switch the new ones, after it the old ones.
+    pub stages: Vec<u32>,
+    /// The new stages are live; what is left is to write every row.
+    pub switched: bool,
 }
 
 impl Registry {

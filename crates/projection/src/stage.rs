@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use readside_model::{Lsn, Timestamp};
-use readside_state::{Read, Snapshot, State};
+use readside_state::{Read, State};
 
-use crate::access::occ_id;
+use crate::access::{Parts, occ_id};
 use crate::block_key::{decode_block_key, encode_block_key};
 use crate::eval::{Evaluated, Evaluator, Flow};
 use crate::group::{Contribution, Groups};
+use crate::index::update_indexes;
 use crate::ingest::Touched;
-use crate::keyspace;
+use crate::keyspace::{self, RelationId};
 use crate::row::Row;
 use crate::topn::Candidate;
 use crate::view::{HeadExec, StageExec};
@@ -18,6 +19,8 @@ use crate::{ProjectionError, TargetId, dead, pending};
 
 /// Keys evaluated before their differences are applied.
 const CHUNK: usize = 1024;
+/// Rows of a fill that are taken into a head at once.
+const PIECE_ROWS: usize = 8 * CHUNK;
 
 /// Told how many rows have been gone through; an error gives the work up.
 pub type Progress<'a> = &'a mut dyn FnMut(u64) -> Result<(), ProjectionError>;
@@ -27,7 +30,7 @@ type MarkFn<'a> = &'a mut dyn FnMut(&mut State, &[u8]) -> Result<(), ProjectionE
 /// Runs a stage over the changes of a batch. Gives the row keys of its internal table that changed.
 pub(crate) fn run_stage(
     state: &mut State,
-    before: &Snapshot,
+    before: &dyn Read,
     stage: &StageExec,
     tables: &Touched,
     internal: &Touched,
@@ -97,7 +100,7 @@ fn note_dead<T>(
 /// T of the delta rule.
 fn touched_keys(
     state: &State,
-    before: &Snapshot,
+    before: &dyn Read,
     stage: &StageExec,
     tables: &Touched,
     internal: &Touched,
@@ -164,81 +167,122 @@ fn evaluate<T>(
     Ok(out)
 }
 
+/// Rows of a stage that have been evaluated, to be taken into its head.
+pub(crate) enum Piece {
+    Group(Vec<(Vec<u8>, Evaluated<Contribution>)>),
+    TopN(Vec<(Vec<u8>, Evaluated<Candidate>)>),
+}
+
+impl Piece {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Piece::Group(rows) => rows.len(),
+            Piece::TopN(rows) => rows.len(),
+        }
+    }
+}
+
+/// Evaluates every row of a stage that has an internal table, piece by piece.
+pub(crate) fn each_piece(
+    read: &dyn Read,
+    stage: &StageExec,
+    f: &mut dyn FnMut(Piece) -> Result<(), ProjectionError>,
+) -> Result<(), ProjectionError> {
+    match &stage.head {
+        HeadExec::Sink => Ok(()),
+        HeadExec::Group(group) => pieces(read, stage, &|at| group.contribution(at), &mut |rows| {
+            f(Piece::Group(rows))
+        }),
+        HeadExec::TopN(topn) => pieces(read, stage, &|at| topn.candidate(at), &mut |rows| {
+            f(Piece::TopN(rows))
+        }),
+    }
+}
+
+fn pieces<T>(
+    read: &dyn Read,
+    stage: &StageExec,
+    evaluate: &dyn Fn(&Evaluator<'_, '_>) -> Outcome<T>,
+    f: &mut dyn FnMut(Vec<(Vec<u8>, Evaluated<T>)>) -> Result<(), ProjectionError>,
+) -> Result<(), ProjectionError> {
+    let mut rows = Vec::new();
+    each_row(read, stage, evaluate, &mut |key, is| {
+        rows.push((key, is));
+        if rows.len() >= PIECE_ROWS {
+            f(std::mem::take(&mut rows))?;
+        }
+        Ok(())
+    })?;
+    f(rows)
+}
+
+/// Takes new rows into a stage's head, and its internal table's changes into the indexes over it. Commits.
+pub(crate) fn take_piece(
+    state: &mut State,
+    stage: &StageExec,
+    indexes: &[(u32, Parts)],
+    piece: &Piece,
+) -> Result<(), ProjectionError> {
+    let before = state.snapshot()?;
+    let changed = match (&stage.head, piece) {
+        (HeadExec::Group(group), Piece::Group(rows)) => {
+            let mut groups = Groups::default();
+            for (key, is) in rows {
+                note_dead(state, stage.id, key, is)?;
+                group.apply(state, &mut groups, key, None, live(is))?;
+            }
+            group.ensure_global(state, &mut groups)?;
+            group.finish(state, groups)?
+        }
+        (HeadExec::TopN(topn), Piece::TopN(rows)) => {
+            let mut partitions = BTreeSet::new();
+            for (key, is) in rows {
+                note_dead(state, stage.id, key, is)?;
+                topn.apply(state, &mut partitions, key, None, live(is))?;
+            }
+            topn.finish(state, &partitions)?
+        }
+        _ => BTreeSet::new(),
+    };
+    update_indexes(
+        state,
+        &before,
+        RelationId::Stage(stage.id),
+        indexes,
+        &changed,
+    )?;
+    piece_done(state)
+}
+
 /// Fills an empty stage from the last commit of state. Commits in pieces; until the view is live nothing reads them.
 pub(crate) fn fill_stage(
     state: &mut State,
     stage: &StageExec,
+    indexes: &[(u32, Parts)],
     targets: &[TargetId],
     progress: Progress<'_>,
 ) -> Result<(), ProjectionError> {
     progress(0)?;
-    match &stage.head {
-        HeadExec::Sink => {
-            mark_stage(state, stage, targets, progress)?;
-        }
-        HeadExec::Group(group) => {
-            let mut chunk: Vec<(Vec<u8>, Evaluated<Contribution>)> = Vec::new();
-            let mut total = 0;
-            let flush = |state: &mut State, chunk: &mut Vec<(Vec<u8>, Evaluated<Contribution>)>| {
-                let mut groups = Groups::default();
-                for (key, is) in chunk.drain(..) {
-                    note_dead(state, stage.id, &key, &is)?;
-                    group.apply(state, &mut groups, &key, None, live(&is))?;
-                }
-                group.finish(state, groups)?;
-                piece_done(state)
-            };
-            let snapshot = state.snapshot()?;
-            each_row(
-                &snapshot,
-                stage,
-                &|at| group.contribution(at),
-                &mut |key, is| {
-                    chunk.push((key, is));
-                    total += 1;
-                    if chunk.len() >= 8 * CHUNK {
-                        progress(total)?;
-                        flush(state, &mut chunk)?;
-                    }
-                    Ok(())
-                },
-            )?;
-            flush(state, &mut chunk)?;
-            let mut groups = Groups::default();
-            group.ensure_global(state, &mut groups)?;
-            group.finish(state, groups)?;
-        }
-        HeadExec::TopN(topn) => {
-            let mut chunk: Vec<(Vec<u8>, Evaluated<Candidate>)> = Vec::new();
-            let mut total = 0;
-            let flush = |state: &mut State, chunk: &mut Vec<(Vec<u8>, Evaluated<Candidate>)>| {
-                let mut partitions = BTreeSet::new();
-                for (key, is) in chunk.drain(..) {
-                    note_dead(state, stage.id, &key, &is)?;
-                    topn.apply(state, &mut partitions, &key, None, live(&is))?;
-                }
-                topn.finish(state, &partitions)?;
-                piece_done(state)
-            };
-            let snapshot = state.snapshot()?;
-            each_row(
-                &snapshot,
-                stage,
-                &|at| topn.candidate(at),
-                &mut |key, is| {
-                    chunk.push((key, is));
-                    total += 1;
-                    if chunk.len() >= 8 * CHUNK {
-                        progress(total)?;
-                        flush(state, &mut chunk)?;
-                    }
-                    Ok(())
-                },
-            )?;
-            flush(state, &mut chunk)?;
-        }
+    if matches!(stage.head, HeadExec::Sink) {
+        mark_stage(state, stage, targets, progress)?;
+        return Ok(());
     }
-    Ok(())
+    let snapshot = state.snapshot()?;
+    let mut total = 0;
+    each_piece(&snapshot, stage, &mut |piece| {
+        total += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        progress(total)?;
+        take_piece(state, stage, indexes, &piece)
+    })
+}
+
+/// Every key of a last stage.
+pub(crate) fn each_key(
+    read: &dyn Read,
+    stage: &StageExec,
+    each: &mut dyn FnMut(Vec<u8>) -> Result<(), ProjectionError>,
+) -> Result<(), ProjectionError> {
+    each_row(read, stage, &|_| Ok(Ok(())), &mut |key, _| each(key))
 }
 
 /// Marks every key of a last stage; nothing of it counts as visible before all are written.
@@ -251,7 +295,7 @@ pub(crate) fn mark_stage(
     let snapshot = state.snapshot()?;
     let published = state.committed().published;
     let mut total = 0;
-    each_row(&snapshot, stage, &|_| Ok(Ok(())), &mut |key, _| {
+    each_key(&snapshot, stage, &mut |key| {
         for target in targets {
             pending::mark(
                 state,
@@ -279,12 +323,12 @@ fn piece_done(state: &mut State) -> Result<(), ProjectionError> {
 }
 
 fn each_row<T>(
-    snapshot: &Snapshot,
+    read: &dyn Read,
     stage: &StageExec,
     f: &dyn Fn(&Evaluator<'_, '_>) -> Outcome<T>,
     each: &mut dyn FnMut(Vec<u8>, Evaluated<T>) -> Result<(), ProjectionError>,
 ) -> Result<(), ProjectionError> {
-    let evaluator = Evaluator::new(&stage.block, snapshot);
+    let evaluator = Evaluator::new(&stage.block, read);
     evaluator.for_each(&mut |at| {
         let key = encode_block_key(&at.current_key());
         let is = match at.path_error() {

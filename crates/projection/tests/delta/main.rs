@@ -55,10 +55,15 @@ fn case(seed: u64, say: bool) -> Case {
         }
     }
     let mut kept = World::fill(&schema, &plan, &tables);
+    // A rebuild goes on step by step between the batches, and begins again as soon as it has ended.
+    let rebuilt = dice.one_in(3);
     let mut before = rows_of(&mut kept);
     for batch in 0..BATCHES {
         if dice.one_in(8) {
             kept = kept.reopen();
+        }
+        if rebuilt {
+            kept.rebuild();
         }
         let marked = if dice.one_in(10) {
             kept.copy_anew(&schema, &mut tables, &mut dice)

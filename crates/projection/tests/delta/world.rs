@@ -7,7 +7,7 @@ use bytes::Bytes;
 use readside_model::{Catalog, DocumentForm, Lsn, Timestamp};
 use readside_plan::Plan;
 use readside_projection::{
-    Engine, GeneratedColumns, Rendered, TransactionHeader, ViewSpec, pending,
+    Engine, GeneratedColumns, Rebuild, RebuiltRows, Rendered, TransactionHeader, ViewSpec, pending,
 };
 use readside_state::sim::SimBase;
 use readside_state::{FlushMode, Options, Read, State};
@@ -24,6 +24,14 @@ pub(crate) struct World {
     catalog: Catalog,
     spec: ViewSpec,
     lsn: u64,
+    rebuild: Option<Rebuilding>,
+}
+
+/// A rebuild in the making.
+struct Rebuilding {
+    rebuild: Rebuild,
+    stage: usize,
+    rows: Vec<RebuiltRows>,
 }
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -70,6 +78,7 @@ impl World {
             catalog,
             spec,
             lsn: 100,
+            rebuild: None,
         }
     }
 
@@ -82,8 +91,10 @@ impl World {
             catalog,
             spec,
             lsn,
+            rebuild,
         } = self;
         drop(engine);
+        let interrupted = rebuild.map(|_| spec.plan.view.clone());
         state.close().unwrap();
         let mut state = State::with_base(Arc::new(base.clone()), options()).unwrap();
         let (engine, needs) = Engine::open(
@@ -96,8 +107,11 @@ impl World {
         .unwrap();
         assert_eq!(
             needs,
-            readside_projection::Needs::default(),
-            "a start after a stop has nothing to do"
+            readside_projection::Needs {
+                rebuilds: interrupted.into_iter().collect(),
+                ..readside_projection::Needs::default()
+            },
+            "a start after a stop has nothing to do but to begin a rebuild again"
         );
         World {
             state,
@@ -106,7 +120,50 @@ impl World {
             catalog,
             spec,
             lsn,
+            rebuild: None,
         }
+    }
+
+    /// Goes one step on with a rebuild of the view, or begins one.
+    pub(crate) fn rebuild(&mut self) {
+        let Some(mut going) = self.rebuild.take() else {
+            let begun = self
+                .engine
+                .begin_rebuild(&mut self.state, &self.spec.plan.view)
+                .unwrap();
+            self.rebuild = begun.map(|rebuild| Rebuilding {
+                rebuild,
+                stage: 0,
+                rows: Vec::new(),
+            });
+            return;
+        };
+        if let Some(rows) = going.rows.pop() {
+            self.engine
+                .take_rows(&mut self.state, &going.rebuild.target(), &rows)
+                .unwrap();
+        } else if going.stage < going.rebuild.stages() {
+            let snapshot = self.state.snapshot().unwrap();
+            going
+                .rebuild
+                .each(going.stage, snapshot, &mut |rows| {
+                    going.rows.push(rows);
+                    Ok(())
+                })
+                .unwrap();
+            going.stage += 1;
+        } else {
+            self.engine.switch(&mut self.state, going.rebuild).unwrap();
+            let view = self.spec.plan.view.clone();
+            while self
+                .engine
+                .clear_rebuilt(&mut self.state, &view, 3)
+                .unwrap()
+            {}
+            self.engine.end_rebuild(&mut self.state, &view).unwrap();
+            return;
+        }
+        self.rebuild = Some(going);
     }
 
     /// A batch of some transactions; gives the keys that it marked.
@@ -199,13 +256,43 @@ impl World {
             .unwrap()
     }
 
-    /// Rows, indexes, internal tables, accumulators, candidates and the stages' dead letters.
+    /// Rows, indexes, internal tables, accumulators, candidates and the stages' dead letters, with the ids of stages and indexes told by
+    /// what they are of. Without what a rebuild has not switched to yet.
     pub(crate) fn entries(&self) -> Entries {
+        let registry = self.engine.registry();
+        let record = &registry.views[&self.spec.plan.view];
+        let unread = record.rebuild.as_ref().map_or(&[][..], |r| &r.stages);
+        let place = |id: &u32| record.stages.iter().position(|stage| stage == id);
+        let mut names: BTreeMap<u32, Option<String>> = BTreeMap::new();
+        for id in unread {
+            names.insert(*id, None);
+        }
+        for id in &record.stages {
+            names.insert(*id, place(id).map(|at| format!("stage {at}")));
+        }
+        for (signature, index) in &registry.indexes {
+            let mut name = Some(signature.clone());
+            for id in unread.iter().chain(&record.stages) {
+                let of = format!("relation: Stage({id})");
+                if signature.contains(&of) {
+                    name = place(id).map(|at| signature.replace(&of, &format!("of stage {at}")));
+                }
+            }
+            names.insert(index.id, name);
+        }
         let mut out = Entries::new();
         for tag in [0x10, 0x11, 0x20, 0x21, 0x22, 0x23, 0x24, 0x32] {
             for entry in self.state.scan(&[tag], None).unwrap() {
                 let (key, value) = entry.unwrap();
-                out.insert(key.to_vec(), value.to_vec());
+                let id = u32::from_be_bytes(key[1..5].try_into().unwrap());
+                let name = match names.get(&id) {
+                    _ if tag == 0x10 => format!("table {id}"),
+                    Some(Some(name)) => name.clone(),
+                    Some(None) => continue,
+                    None => format!("nobody's {id}"),
+                };
+                let told = [&[tag], name.as_bytes(), b" ", &key[5..]].concat();
+                out.insert(told, value.to_vec());
             }
         }
         out
