@@ -10,8 +10,9 @@ use crate::facts::seconds_since;
 use crate::run::Pipeline;
 use crate::{
     ChangelogStatus, Control, ControlError, DeadLetter, DeadLetters, DeadLettersRequest, Phase,
-    PipelineError, ProjectionStatus, Readiness, SinkStatus, SourceStatus, Status, VerifyReport,
-    VerifyRequest, ViewState, ViewStatus, WaitAnswer, WaitRequest, WaitedView,
+    PipelineError, ProjectionStatus, Readiness, RebuildAnswer, RebuildRequest, SinkStatus,
+    SourceStatus, Status, VerifyReport, VerifyRequest, ViewState, ViewStatus, WaitAnswer,
+    WaitRequest, WaitedView,
 };
 
 /// Silence after which an idle source's lag starts to grow.
@@ -91,7 +92,7 @@ impl Control for Pipeline {
                     writes_per_second: target.rate.of(target.writes),
                     writes_total: target.writes,
                     dead_letters: target.dead,
-                    rebuild_progress: None,
+                    rebuild_progress: target.rebuild,
                     error: target.error.clone(),
                 }
             })
@@ -187,6 +188,29 @@ impl Control for Pipeline {
         crate::verify::verify(self, &request).await
     }
 
+    async fn rebuild(&self, request: RebuildRequest) -> Result<RebuildAnswer, ControlError> {
+        self.known_names(&request.views, &[])?;
+        let mut live = self.live();
+        let workers = live.workers.clone();
+        if workers.is_empty() && !request.watch {
+            return Err(ControlError::Unavailable(
+                "nothing can be rebuilt before every table is loaded and every view is live\n  hint: `readside status` shows how far that is".to_owned(),
+            ));
+        }
+        for view in &request.views {
+            if request.cancel {
+                live.rebuilds.cancel(view);
+            } else if !request.watch {
+                live.rebuilds
+                    .begin(view, request.rate, &workers)
+                    .map_err(ControlError::from)?;
+            }
+        }
+        let mut rebuilds = live.rebuilds.progress();
+        rebuilds.retain(|r| request.views.contains(&r.view));
+        Ok(RebuildAnswer { rebuilds })
+    }
+
     async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLetters, ControlError> {
         let limit = request.limit.unwrap_or(1_000);
         let workers = self.live().workers.clone();
@@ -200,24 +224,25 @@ impl Control for Pipeline {
                 .iter()
                 .filter(|t| request.view.as_ref().is_none_or(|v| *v == t.layout.view))
             {
-                let snapshot = worker
-                    .snapshot()
+                let sight = worker
+                    .sight()
                     .await
                     .map_err(|e| ControlError::Unavailable(e.to_string()))?;
+                let snapshot = &sight.snapshot;
                 let at = snapshot.committed().published;
                 let failed =
                     |e: readside_projection::ProjectionError| ControlError::Failed(e.to_string());
-                out.total += dead::count(&snapshot, target.id.0).map_err(failed)?;
+                out.total += dead::count(snapshot, target.id.0).map_err(failed)?;
                 let room = limit.saturating_sub(out.dead_letters.len());
-                for (key, letter) in dead::list(&snapshot, target.id.0, room).map_err(failed)? {
+                for (key, letter) in dead::list(snapshot, target.id.0, room).map_err(failed)? {
                     #[allow(clippy::cast_possible_truncation, reason = "seconds of Unix time")]
                     let since = letter.since.unix_seconds() as i64;
                     out.dead_letters.push(DeadLetter {
                         view: target.layout.view.clone(),
                         sink: worker.name.clone(),
-                        key: target
-                            .view
-                            .sink_key(&snapshot, &key)
+                        key: sight
+                            .view(target.id)?
+                            .sink_key(snapshot, &key)
                             .map_err(failed)?
                             .text
                             .to_string(),

@@ -33,6 +33,9 @@ pub trait Control: Send + Sync {
     /// Compares sinks with what the views' SQL returns on the source.
     async fn verify(&self, request: VerifyRequest) -> Result<VerifyReport, ControlError>;
 
+    /// Begins or cancels rebuilds, and says how they stand. A rebuild goes on whoever asked for it; ask again to see how far it is.
+    async fn rebuild(&self, request: RebuildRequest) -> Result<RebuildAnswer, ControlError>;
+
     /// The documents that sinks refused, and the rows that have no value.
     async fn dead_letters(&self, request: DeadLettersRequest) -> Result<DeadLetters, ControlError>;
 }
@@ -373,6 +376,75 @@ impl VerifyReport {
     #[must_use]
     pub fn clean(&self) -> bool {
         self.views.iter().all(|v| v.mismatches() == 0)
+    }
+}
+
+/// Fill these views anew from local state, and write every row of them again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RebuildRequest {
+    /// These views.
+    pub views: Vec<String>,
+    /// Give their rebuilds up instead.
+    #[serde(default)]
+    pub cancel: bool,
+    /// Only say how their rebuilds stand.
+    #[serde(default)]
+    pub watch: bool,
+    /// At most so many rows per second.
+    #[serde(default)]
+    pub rate: Option<u64>,
+}
+
+/// How the rebuilds that were asked for stand.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RebuildAnswer {
+    /// Each of them, by view.
+    pub rebuilds: Vec<RebuildProgress>,
+}
+
+/// How a rebuild stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RebuildProgress {
+    /// The view.
+    pub view: String,
+    /// What it is doing.
+    pub phase: RebuildPhase,
+    /// How far it has come as a whole, 0 to 1.
+    pub progress: f64,
+    /// Rows of this phase that are done.
+    pub rows: u64,
+    /// Of about so many.
+    pub rows_total: u64,
+    /// How fast.
+    pub rows_per_second: f64,
+    /// Seconds until this phase ends, at this rate.
+    pub eta_seconds: Option<f64>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+/// What a rebuild is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RebuildPhase {
+    /// Filling internal tables anew from local state; readers see the live ones.
+    Filling,
+    /// Writing every row again, behind what is out of date.
+    Writing,
+    /// It has ended.
+    Done,
+    /// It was given up.
+    Cancelled,
+    /// It went wrong.
+    Failed,
+}
+
+impl RebuildPhase {
+    /// Nothing more will come.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, RebuildPhase::Filling | RebuildPhase::Writing)
     }
 }
 

@@ -90,6 +90,8 @@ pub(crate) struct TargetFacts {
     pub(crate) dead: u64,
     pub(crate) writes: u64,
     pub(crate) error: Option<String>,
+    /// How far a rebuild has come, 0 to 1, while one runs.
+    pub(crate) rebuild: Option<f64>,
     pub(crate) metrics: ViewSinkMetrics,
     pub(crate) rate: Rate,
 }

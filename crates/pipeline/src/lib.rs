@@ -23,6 +23,7 @@ mod loader;
 mod machine;
 mod opening;
 mod projector;
+mod rebuild;
 mod rendering;
 mod run;
 mod startup;
@@ -33,9 +34,9 @@ mod writer;
 pub use config::{IntoConfig, Limits, RunConfig, ViewConfig};
 pub use control::{
     ChangelogStatus, Control, ControlError, DeadLetter, DeadLetters, DeadLettersRequest,
-    LoadStatus, Phase, ProjectionStatus, Readiness, SinkStatus, SourceStatus, Status, VerifiedView,
-    VerifyReport, VerifyRequest, ViewState, ViewStatus, WaitAnswer, WaitRequest, WaitedView,
-    stream_lsn,
+    LoadStatus, Phase, ProjectionStatus, Readiness, RebuildAnswer, RebuildPhase, RebuildProgress,
+    RebuildRequest, SinkStatus, SourceStatus, Status, VerifiedView, VerifyReport, VerifyRequest,
+    ViewState, ViewStatus, WaitAnswer, WaitRequest, WaitedView, stream_lsn,
 };
 pub use error::{PipelineError, PipelineRemedy};
 pub use failpoint::FAILPOINTS;

@@ -201,7 +201,7 @@ impl SinkWorker {
         let mut after = None;
         loop {
             let page = self.sink.read_page(index, after, STRAYS_PAGE).await?;
-            let known = self.snapshot().await?;
+            let known = self.sight().await?.snapshot;
             for row in &page.rows {
                 if !written::holds(&known, target.id, &row.key).map_err(|e| broken(e.into()))? {
                     unknown.push(RenderedKey {
@@ -228,9 +228,12 @@ impl SinkWorker {
         target: &Arc<Target>,
         found: Vec<RenderedKey>,
     ) -> Result<(), SinkError> {
-        let (view, id) = (Arc::clone(&target.view), target.id);
+        let id = target.id;
         let (answer, answered) = oneshot::channel();
-        self.with(Box::new(move |state, _| {
+        self.with(Box::new(move |state, engine| {
+            let Some(view) = engine.view_of(id) else {
+                return Ok(false);
+            };
             let marked = written::mark_strays(state, &view, id, &found)?;
             let _ = answer.send(());
             Ok(marked > 0)

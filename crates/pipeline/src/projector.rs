@@ -13,7 +13,8 @@ use readside_changelog::{ChangelogError, Reader, Record, Transaction};
 use readside_model::{Lsn, Position, Timestamp};
 use readside_projection::pending::{self, Acknowledged};
 use readside_projection::{
-    BatchOutcome, Engine, ProjectionError, RenderedKey, TargetId, TransactionHeader, dead, written,
+    BatchOutcome, Engine, ProjectionError, RenderedKey, TargetId, TransactionHeader, ViewExec,
+    dead, written,
 };
 use readside_sink::Receipt;
 use readside_state::{Committed, Snapshot, State};
@@ -40,14 +41,29 @@ pub(crate) type Errand =
 pub(crate) enum Command {
     /// There is more in the changelog.
     Advanced,
-    /// A snapshot of the last boundary.
-    Snapshot(oneshot::Sender<Result<Snapshot, PipelineError>>),
+    /// A sight of the last boundary.
+    Sight(oneshot::Sender<Result<Sight, PipelineError>>),
     /// A sink has answered.
     Acknowledge(Acknowledgement),
     /// Anything else, between two batches; it says whether it marked keys.
     With(Errand),
     /// End.
     Stop,
+}
+
+/// State at a transaction boundary, with the views as they read that state: a rebuild changes both at once.
+pub(crate) struct Sight {
+    pub(crate) snapshot: Snapshot,
+    views: BTreeMap<TargetId, Arc<ViewExec>>,
+}
+
+impl Sight {
+    /// The view of a target.
+    pub(crate) fn view(&self, target: TargetId) -> Result<&Arc<ViewExec>, PipelineError> {
+        self.views.get(&target).ok_or_else(|| {
+            ProjectionError::Corrupt(format!("target {} has no view", target.0)).into()
+        })
+    }
 }
 
 /// What a sink has answered for one target.
@@ -240,8 +256,8 @@ impl Projector {
     pub(crate) fn command(&mut self, command: Command) -> Result<bool, PipelineError> {
         match command {
             Command::Advanced => self.advanced.store(false, Ordering::Release),
-            Command::Snapshot(answer) => {
-                let _ = answer.send(self.state.snapshot().map_err(PipelineError::from));
+            Command::Sight(answer) => {
+                let _ = answer.send(self.sight());
             }
             Command::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement)?,
             Command::With(f) => {
@@ -252,6 +268,13 @@ impl Projector {
             Command::Stop => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn sight(&self) -> Result<Sight, PipelineError> {
+        Ok(Sight {
+            snapshot: self.state.snapshot()?,
+            views: self.engine.views_by_target(),
+        })
     }
 
     /// Applies what has arrived, up to one batch.

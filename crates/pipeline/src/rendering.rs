@@ -9,9 +9,9 @@ use readside_model::{Body, DocumentForm};
 use readside_projection::pending::{self, Queued};
 use readside_projection::{Rendered, RenderedKey};
 use readside_sink::{SinkError, Write};
-use readside_state::Snapshot;
 
 use crate::PipelineError;
+use crate::projector::Sight;
 use crate::writer::Target;
 
 /// A rendered key on its way.
@@ -39,7 +39,7 @@ pub(crate) struct RenderedBatch {
 
 /// Renders pending keys, oldest first, until one of the limits is met.
 pub(crate) fn render(
-    snapshot: &Snapshot,
+    sight: &Sight,
     target: &Target,
     form: DocumentForm,
     keys_max: usize,
@@ -52,6 +52,8 @@ pub(crate) fn render(
         bytes: 0,
         complete: true,
     };
+    let snapshot = &sight.snapshot;
+    let view = sight.view(target.id)?;
     let mut after: Option<Queued> = None;
     let mut by_text: HashMap<Arc<str>, usize> = HashMap::new();
     'all: loop {
@@ -61,11 +63,12 @@ pub(crate) fn render(
         }
         for queued in &queued {
             if out.sent.len() >= keys_max || out.bytes >= bytes_max {
-                out.complete = false;
+                // What is up to date there and only to be written again is not missed.
+                out.complete = queued.first >= pending::AGAIN;
                 break 'all;
             }
-            let sink_key = target.view.sink_key(snapshot, &queued.key)?;
-            let (body, failed) = match target.view.render(snapshot, &queued.key, form)? {
+            let sink_key = view.sink_key(snapshot, &queued.key)?;
+            let (body, failed) = match view.render(snapshot, &queued.key, form)? {
                 Rendered::Absent => (None, None),
                 Rendered::Row(body) => (Some(body), None),
                 Rendered::Failed(error) => (None, Some(error.message)),

@@ -27,6 +27,7 @@ use crate::facts::{Facts, Rate, SinkFacts, SourceFacts, TargetFacts};
 use crate::failpoint::failpoint;
 use crate::interrupt::Interrupt;
 use crate::projector::{Command, Projector};
+use crate::rebuild::Rebuilds;
 use crate::startup::{OWED, Opened, layout, open, random_name, store_fingerprints};
 use crate::writer::{SinkWorker, Target};
 use crate::{Phase, PipelineError, ViewState, WaitRequest, loader};
@@ -62,6 +63,7 @@ pub struct Pipeline {
 #[derive(Default)]
 pub(crate) struct Live {
     pub(crate) workers: Vec<Arc<SinkWorker>>,
+    pub(crate) rebuilds: Rebuilds,
 }
 
 impl Pipeline {
@@ -246,8 +248,13 @@ impl Pipeline {
                 let _ = projector_done.send(projector.run());
             })
             .map_err(|_| PipelineError::Ended("the projector"))?;
+        let mut rebuilds = Rebuilds::default();
+        for view in &needs.rebuilds {
+            rebuilds.begin(view, None, &workers)?;
+        }
         *self.live() = Live {
             workers: workers.clone(),
+            rebuilds,
         };
         let mut sinks = tokio::task::JoinSet::new();
         for worker in workers {
@@ -291,14 +298,22 @@ impl Pipeline {
         let _ = commands.send(Command::Stop);
         if !projector_over {
             tokio::select! {
-                ended = &mut projector_ended => if let Ok(Err(error)) = ended {
-                    error!("closing state: {error}");
-                },
+                ended = &mut projector_ended => {
+                    projector_over = true;
+                    if let Ok(Err(error)) = ended {
+                        error!("closing state: {error}");
+                    }
+                }
                 // Whoever starts again in this process needs the state, however long it takes.
                 () = async { raised(&mut stop).await; tokio::time::sleep(STATE_CLOSE_MAX).await } => warn!(
                     "state is in the middle of something and is left as it was flushed last: the next start goes on from there"
                 ),
             }
+        }
+        if projector_over {
+            // They hold snapshots, and with them the state's files, until they hear that nobody answers any more.
+            let mut rebuilds = std::mem::take(&mut self.live().rebuilds);
+            tokio::task::block_in_place(|| rebuilds.join());
         }
         info!("stopped");
         result
@@ -365,6 +380,7 @@ impl Pipeline {
                         dead: 0,
                         writes: 0,
                         error: None,
+                        rebuild: None,
                         metrics: self.facts.metrics.view_sink(&view.name, &into.sink),
                         rate: Rate::new(),
                     },
@@ -374,7 +390,7 @@ impl Pipeline {
                     .or_default()
                     .push(Arc::new(Target {
                         id: *id,
-                        view: Arc::clone(exec),
+                        plan: Arc::clone(&exec.plan),
                         layout: layout(exec, into),
                         keep_failed: view.keep_failed,
                         waker,

@@ -80,7 +80,7 @@ async fn compare(
     index: usize,
     target: &Arc<Target>,
 ) -> Result<VerifiedView, ControlError> {
-    let plan = &target.view.plan;
+    let plan = &target.plan;
     let form = worker.sink.form();
     // Per suspect key what both sides had in the round before.
     let mut suspects: BTreeMap<String, (Option<Digest>, Option<Digest>)> = BTreeMap::new();

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 use readside_model::{Lsn, Version};
-use readside_projection::{TargetId, ViewExec};
+use readside_plan::Plan;
+use readside_projection::TargetId;
 use readside_sink::{
     Batch, DeadReason, Marker, Outcome, Sink, SinkError, ViewTarget, ViewWrites, Visibility,
     WriterScope,
 };
-use readside_state::Snapshot;
 use readside_telemetry::WriteOutcome;
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, info, warn};
@@ -27,7 +27,7 @@ use crate::PipelineError;
 use crate::ViewState;
 use crate::facts::Facts;
 use crate::failpoint::failpoint;
-use crate::projector::{AcknowledgedItem, Acknowledgement, Command};
+use crate::projector::{AcknowledgedItem, Acknowledgement, Command, Sight};
 use crate::rendering::{Sent, aside, render};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ const LATER: Duration = Duration::from_millis(500);
 /// A view in a sink.
 pub(crate) struct Target {
     pub(crate) id: TargetId,
-    pub(crate) view: Arc<ViewExec>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) layout: ViewTarget,
     /// A row without a value keeps its last good copy.
     pub(crate) keep_failed: bool,
@@ -181,12 +181,12 @@ impl SinkWorker {
 
     pub(crate) async fn write_batch(&self, index: usize) -> Result<Next, SinkError> {
         let target = Arc::clone(&self.targets[index]);
-        let snapshot = self.snapshot().await?;
-        let computed_at = snapshot.committed().published;
+        let sight = self.sight().await?;
+        let computed_at = sight.snapshot.committed().published;
         let (form, bytes_max) = (self.sink.form(), self.sink.batch_bytes_max());
         let rendered = {
             let target = Arc::clone(&target);
-            aside(move || render(&snapshot, &target, form, BATCH_KEYS, bytes_max))
+            aside(move || render(&sight, &target, form, BATCH_KEYS, bytes_max))
                 .await?
                 .map_err(broken)?
         };
@@ -342,8 +342,8 @@ impl SinkWorker {
     }
 
     pub(crate) async fn write_moment(&self) -> Result<Next, SinkError> {
-        let snapshot = self.snapshot().await?;
-        let computed_at = snapshot.committed().published;
+        let sight = self.sight().await?;
+        let computed_at = sight.snapshot.committed().published;
         let (form, targets) = (self.sink.form(), self.targets.clone());
         let bytes_max = self.sink.batch_bytes_max();
         let rendered = aside(move || {
@@ -351,7 +351,7 @@ impl SinkWorker {
             let mut watermarks = BTreeMap::new();
             let (mut room, mut room_bytes) = (MOMENT_KEYS, bytes_max);
             for target in &targets {
-                let rendered = render(&snapshot, target, form, room, room_bytes)?;
+                let rendered = render(&sight, target, form, room, room_bytes)?;
                 room = room.saturating_sub(rendered.sent.len());
                 room_bytes = room_bytes.saturating_sub(rendered.bytes);
                 if rendered.complete {
@@ -489,10 +489,10 @@ impl SinkWorker {
         Ok(())
     }
 
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot, SinkError> {
+    pub(crate) async fn sight(&self) -> Result<Sight, SinkError> {
         let (answer, answered) = oneshot::channel();
         self.commands
-            .send(Command::Snapshot(answer))
+            .send(Command::Sight(answer))
             .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?.map_err(broken)
     }

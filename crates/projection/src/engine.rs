@@ -96,6 +96,26 @@ impl Engine {
         &self.views
     }
 
+    /// The view of a target.
+    #[must_use]
+    pub fn view_of(&self, target: TargetId) -> Option<Arc<ViewExec>> {
+        let has = |view: &&Arc<ViewExec>| view.targets.contains(&target);
+        self.views.iter().find(has).cloned()
+    }
+
+    /// The view of each target.
+    #[must_use]
+    pub fn views_by_target(&self) -> BTreeMap<TargetId, Arc<ViewExec>> {
+        let of = |view: &Arc<ViewExec>| {
+            let view = Arc::clone(view);
+            let targets = view.targets.clone();
+            targets
+                .into_iter()
+                .map(move |target| (target, Arc::clone(&view)))
+        };
+        self.views.iter().flat_map(of).collect()
+    }
+
     /// The tables that views read, by oid.
     #[must_use]
     pub fn tables(&self) -> &BTreeMap<u32, TableExec> {

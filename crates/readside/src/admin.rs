@@ -14,6 +14,7 @@
 //! | `GET /api/status` | [`Status`](readside_pipeline::Status) |
 //! | `POST /api/wait` | [`WaitRequest`] → `WaitAnswer`; answers after 20 s at most, so ask again with the LSN that it named |
 //! | `POST /api/verify` | [`VerifyRequest`] → `VerifyReport` |
+//! | `POST /api/rebuild` | [`RebuildRequest`] → `RebuildAnswer`: begins, cancels or tells |
 //! | `GET /api/dead-letters` | [`DeadLettersRequest`] as query → `DeadLetters` |
 //! | `GET /` | the same facts for people |
 
@@ -29,7 +30,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use readside_pipeline::{Control, ControlError, DeadLettersRequest, VerifyRequest, WaitRequest};
+use readside_pipeline::{
+    Control, ControlError, DeadLettersRequest, RebuildRequest, VerifyRequest, WaitRequest,
+};
 use readside_telemetry::Metrics;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -97,6 +100,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/status", get(status))
         .route("/api/wait", post(wait))
         .route("/api/verify", post(verify))
+        .route("/api/rebuild", post(rebuild))
         .route("/api/dead-letters", get(dead_letters))
         .fallback(nowhere)
         .layer(from_fn_with_state(admin.clone(), guard));
@@ -260,6 +264,14 @@ async fn verify(
 ) -> Result<Response, Refusal> {
     let Json(request) = body?;
     Ok(Json(admin.control.verify(request).await?).into_response())
+}
+
+async fn rebuild(
+    State(admin): State<Admin>,
+    body: Result<Json<RebuildRequest>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let Json(request) = body?;
+    Ok(Json(admin.control.rebuild(request).await?).into_response())
 }
 
 async fn dead_letters(

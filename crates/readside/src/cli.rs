@@ -120,6 +120,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// Compare sinks with what the views' SQL returns on the source
     Verify(VerifyArgs),
+    /// Fill views anew from local state and write every row again, while they stay current
+    Rebuild(RebuildArgs),
     /// List the documents that sinks refused, and the rows that have no value
     DeadLetters(DeadLettersArgs),
     /// Remove what readside created on the source, and on sinks if asked
@@ -245,6 +247,28 @@ pub struct VerifyArgs {
     /// Mark what differs, so that it is written again
     #[arg(long, env = "READSIDE_REPAIR", hide_env = true, value_parser = FalseyValueParser::new())]
     pub repair: bool,
+}
+
+/// `rebuild`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  readside rebuild order_search                    returns when every row has been written again
+  readside rebuild order_search --rate 5000        at most 5,000 rows per second
+  readside rebuild order_search --cancel
+
+Ctrl-C detaches: the rebuild goes on, `readside status` shows it, and the same command watches it
+again. A restart goes on with it. The source is not asked for anything.")]
+pub struct RebuildArgs {
+    /// These views
+    #[arg(value_name = "VIEW", required = true)]
+    pub views: Vec<String>,
+    /// Give their rebuilds up
+    #[arg(long, env = "READSIDE_CANCEL", hide_env = true, value_parser = FalseyValueParser::new(), conflicts_with = "rate")]
+    pub cancel: bool,
+    /// At most so many rows per second
+    #[arg(long, value_name = "ROWS", env = "READSIDE_RATE", hide_env = true)]
+    pub rate: Option<u64>,
 }
 
 /// `dead-letters`

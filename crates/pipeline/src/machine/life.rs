@@ -369,7 +369,7 @@ fn workers(
                 );
                 targets.push(Arc::new(Target {
                     id: *id,
-                    view: Arc::clone(exec),
+                    plan: Arc::clone(&exec.plan),
                     layout: layout_of(&exec.plan, &into(world, sink)),
                     keep_failed: view.keep_failed,
                     waker,
@@ -430,6 +430,7 @@ fn target_facts(facts: &Facts, view: &str, sink: &str, visibility: Visibility) -
         dead: 0,
         writes: 0,
         error: None,
+        rebuild: None,
         metrics: facts.metrics.view_sink(view, sink),
         rate: Rate::new(),
     }

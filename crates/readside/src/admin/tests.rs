@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use readside_model::Lsn;
 use readside_pipeline::{
-    ChangelogStatus, DeadLetters, Phase, ProjectionStatus, Readiness, SinkStatus, SourceStatus,
-    Status, VerifiedView, VerifyReport, ViewState, ViewStatus, WaitAnswer,
+    ChangelogStatus, DeadLetters, Phase, ProjectionStatus, Readiness, RebuildAnswer, RebuildPhase,
+    RebuildProgress, SinkStatus, SourceStatus, Status, VerifiedView, VerifyReport, ViewState,
+    ViewStatus, WaitAnswer,
 };
 
 use super::*;
@@ -124,6 +125,22 @@ impl Control for Canned {
                 missing: vec!["1".to_owned()],
                 ..VerifiedView::default()
             }],
+        })
+    }
+
+    async fn rebuild(&self, request: RebuildRequest) -> Result<RebuildAnswer, ControlError> {
+        let rebuilds = request.views.into_iter().map(|view| RebuildProgress {
+            view,
+            phase: RebuildPhase::Filling,
+            progress: 0.25,
+            rows: 1,
+            rows_total: 2,
+            rows_per_second: 1.0,
+            eta_seconds: None,
+            error: None,
+        });
+        Ok(RebuildAnswer {
+            rebuilds: rebuilds.collect(),
         })
     }
 

@@ -7,6 +7,7 @@ mod dead_letters;
 mod drop;
 mod explain;
 mod preview;
+mod rebuild;
 mod run;
 pub(crate) mod status;
 mod verify;
@@ -86,6 +87,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<u8, Failure> {
         Command::Status(_) => status::status(&client(&global)?, output).await,
         Command::Wait(args) => wait::wait(&client(&global)?, args, output).await,
         Command::Verify(args) => verify::verify(&client(&global)?, args, output).await,
+        Command::Rebuild(args) => rebuild::rebuild(&client(&global)?, args, output).await,
         Command::DeadLetters(args) => {
             dead_letters::dead_letters(&client(&global)?, args, output).await
         }
