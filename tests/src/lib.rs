@@ -11,6 +11,7 @@
     reason = "a test harness tells the person who runs it what it does"
 )]
 
+pub mod browser;
 mod cache;
 mod child;
 mod http;
@@ -24,6 +25,7 @@ pub mod scene;
 pub mod schemas;
 pub mod search;
 pub mod setup;
+pub mod shop;
 mod wait;
 pub mod workload;
 

@@ -50,8 +50,23 @@ pub const XZ: Requirement = Requirement {
     package: "xz-utils",
     purpose: "unpacking PostgreSQL",
 };
+/// A browser.
+pub const CHROMIUM: Requirement = Requirement {
+    program: "chromium",
+    package: "chromium",
+    purpose: "the test of the shop's page",
+};
+/// Drives it.
+pub const CHROMEDRIVER: Requirement = Requirement {
+    program: "chromedriver",
+    package: "chromium-driver",
+    purpose: "the test of the shop's page",
+};
 
-/// All of them.
+/// What one test needs, which says so and does nothing where it can't be installed.
+pub const BROWSER: &[Requirement] = &[CHROMIUM, CHROMEDRIVER];
+
+/// What nearly all tests need.
 pub const ALL: &[Requirement] = &[REDIS, JAVA, MAVEN, UNZIP, XZ];
 
 impl Requirement {
@@ -151,6 +166,9 @@ pub(crate) fn maven_copy(artifact: &str, dir: &Path) -> Result<()> {
 /// Fetches and unpacks everything that tests and demo start, so that nothing has to be fetched later.
 pub fn fetch_all() -> Result<()> {
     ensure(ALL)?;
+    if let Err(error) = ensure(BROWSER) {
+        eprintln!("warning: no browser, and so no test of the shop's page: {error:#}");
+    }
     for version in [15, 18] {
         crate::postgres::install(version)?;
     }

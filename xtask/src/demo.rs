@@ -1,14 +1,15 @@
-//! `cargo xtask demo`: the shop, its read models in three stores, and the lag between them, live.
+//! `cargo xtask demo`: the shop's two sides, its read models in three stores between them, and the lag that readers see, live.
 //!
 //! In: nothing but this machine. Out: a picture of the pipeline, and with `--seconds` a verdict: exit code 0 only if every view
-//! in every sink equals what its SQL returns on Postgres.
+//! in every sink equals what its SQL returns on Postgres, every customer has read their own writes, and no query reached the write
+//! database.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use readside_shop::{Load, Running};
+use readside_shop::{Traffic, TrafficRunning};
 use readside_tests::oracle;
 use readside_tests::readside::{Process, Project};
 use serde_json::Value;
@@ -16,20 +17,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::Receiver;
 
 use crate::screen::{Screen, picture};
+use crate::sides::Sides;
 use crate::stage::Stage;
 
 /// `demo`'s options.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Runs so long, stops the load, waits until caught up, compares everything with Postgres, and ends
+    /// Runs so long, sends the customers away, waits until caught up, compares everything with Postgres, and ends
     #[arg(long)]
     seconds: Option<u64>,
-    /// Transactions per second of the shop's customers; 0 is as many as can be
-    #[arg(long, default_value_t = 50)]
+    /// Requests per second of the shop's customers; 0 is as many as can be
+    #[arg(long, default_value_t = 500)]
     rate: u32,
-    /// Connections that make them
-    #[arg(long, default_value_t = 4)]
-    workers: u32,
+    /// Queries for each command
+    #[arg(long, default_value_t = 100)]
+    reads_per_write: u32,
+    /// Customers at a time
+    #[arg(long, default_value_t = 16)]
+    sessions: u32,
+    /// How uneven their choices are: 1 is not at all, 3 gives the first tenth about half of them
+    #[arg(long, default_value_t = 3.0)]
+    skew: f64,
     /// The shop's size; 1 is 200 products, 400 customers and 1,000 orders
     #[arg(long, default_value_t = 5)]
     scale: u32,
@@ -40,45 +48,94 @@ const CAUGHT_UP_LIMIT: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let mut stop = stop_signal()?;
-    let stage = tokio::select! {
-        stage = prepare(&options) => stage?,
+    let opened = tokio::select! {
+        opened = open(&options) => opened?,
         () = stopped(&mut stop) => return Ok(ExitCode::SUCCESS),
     };
-    let (stage, project, shop) = stage;
-    eprintln!("starting `readside run`");
-    let mut process = project.run().await?;
-    let load = Load {
-        url: shop,
-        workers: options.workers,
-        rate: options.rate,
-        seed: 1,
-    };
-    let load = load.start().await?;
+    let Open {
+        stage,
+        project,
+        mut process,
+        mut sides,
+        traffic,
+    } = opened;
     let end = options.seconds.map(Duration::from_secs);
-    let shown = watch(&stage, &project, &mut process, &load, end, &mut stop).await;
-    let totals = load.stop().await;
+    let shown = watch(&project, &mut process, &mut sides, &traffic, end, &mut stop).await;
+    let seen = traffic.stop().await;
     let code = match shown {
-        Ok(_) if *stop.borrow() => {
+        Ok(()) if *stop.borrow() => {
             println!("\nstopping");
             Ok(ExitCode::SUCCESS)
         }
-        Ok(shown) => {
-            println!(
-                "\nthe load has stopped after {} transactions; waiting until everything has arrived",
-                totals.committed
-            );
+        Ok(()) => {
+            let witness = sides.witness().await?;
+            println!("\nthe customers have gone\n{}", seen.table().join("\n"));
+            println!("{}", witness.line(&seen));
+            let sound = witness.saw_no_query() && seen.own_missing == 0 && seen.done() > 0;
             tokio::select! {
-                code = judge(&stage, &project, shown) => code,
+                code = judge(&project) => code.map(|code| {
+                    if sound { code } else {
+                        println!("\nNOT as it should be: see the customers' queries above");
+                        ExitCode::FAILURE
+                    }
+                }),
                 () = stopped(&mut stop) => Ok(ExitCode::SUCCESS),
             }
         }
         Err(error) => Err(error),
     }?;
+    sides.stop().await?;
     let exit = process.stop().await?;
+    drop(stage);
     if exit != Some(0) {
         bail!("`readside run` ended with exit code {exit:?}");
     }
     Ok(code)
+}
+
+/// Everything that runs.
+struct Open {
+    project: Project,
+    process: Process,
+    sides: Sides,
+    traffic: TrafficRunning,
+    stage: Stage,
+}
+
+async fn open(options: &Options) -> Result<Open> {
+    let (stage, _) = tokio::try_join!(Stage::start(), async {
+        eprintln!("building readside and the shop");
+        tokio::task::spawn_blocking(|| {
+            readside_tests::readside::binary()?;
+            readside_tests::shop::binary()
+        })
+        .await?
+    })?;
+    let shop = stage.create_shop(options.scale).await?;
+    let project = stage.project(&shop).await?;
+    eprintln!("starting `readside run`");
+    let process = project.run().await?;
+    project.wait_caught_up(CAUGHT_UP_LIMIT).await?;
+    eprintln!("starting the shop's command service, query service and page");
+    let sides = Sides::start(&stage, &project, &shop).await?;
+    Screen::new().draw(&where_to_look(&stage, &project, &sides).await?);
+    let traffic = Traffic {
+        commands: sides.commands.url(),
+        queries: sides.queries.url(),
+        rate: options.rate,
+        reads_per_write: options.reads_per_write,
+        sessions: options.sessions,
+        skew: options.skew,
+        scale: options.scale,
+        seed: 1,
+    };
+    Ok(Open {
+        traffic: traffic.start().await?,
+        stage,
+        project,
+        process,
+        sides,
+    })
 }
 
 /// Becomes true at the first SIGINT or SIGTERM.
@@ -103,64 +160,43 @@ async fn stopped(stop: &mut Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn prepare(options: &Options) -> Result<(Stage, Project, String)> {
-    let (stage, _) = tokio::try_join!(Stage::start(), async {
-        eprintln!("building readside");
-        tokio::task::spawn_blocking(readside_tests::readside::binary).await?
-    })?;
-    let shop = stage.create_shop(options.scale).await?;
-    let project = stage.project(&shop).await?;
-    Ok((stage, project, shop))
-}
-
-/// Draws the picture until the end or a signal; answers whether it has said where to look.
+/// Draws the picture until the end or a signal.
 async fn watch(
-    stage: &Stage,
     project: &Project,
     process: &mut Process,
-    load: &Running,
+    sides: &mut Sides,
+    traffic: &TrafficRunning,
     end: Option<Duration>,
     stop: &mut Receiver<bool>,
-) -> Result<bool> {
+) -> Result<()> {
     let start = Instant::now();
     let mut screen = Screen::new();
-    let mut shown = false;
     while end.is_none_or(|end| start.elapsed() < end) {
         process.check_running()?;
         let status = status(project).await?;
-        if !shown && all_live(&status) {
-            shown = true;
-            screen.draw(&where_to_look(stage, project).await?);
-            screen.keep();
+        let seen = traffic.seen();
+        let mut lines = picture(&status, &seen, screen.is_terminal());
+        lines.push(sides.witness().await?.line(&seen));
+        lines.push(String::new());
+        if screen.is_terminal() {
+            lines.push("Ctrl-C stops everything.".to_owned());
         }
+        screen.draw(&lines);
         let tick = Duration::from_secs(if screen.is_terminal() { 1 } else { 5 });
-        draw(&mut screen, &status, load, start);
         let left = end.map_or(Duration::MAX, |end| end.saturating_sub(start.elapsed()));
         tokio::select! {
             () = tokio::time::sleep(tick.min(left)) => {}
             () = stopped(stop) => break,
         }
     }
-    Ok(shown)
+    Ok(())
 }
 
-async fn judge(stage: &Stage, project: &Project, shown: bool) -> Result<ExitCode> {
+async fn judge(project: &Project) -> Result<ExitCode> {
     let start = Instant::now();
     project.wait_caught_up(CAUGHT_UP_LIMIT).await?;
     println!("caught up after {:.1} s\n", start.elapsed().as_secs_f64());
-    if !shown {
-        Screen::new().draw(&where_to_look(stage, project).await?);
-    }
     verdict(project).await
-}
-
-fn draw(screen: &mut Screen, status: &Value, load: &Running, start: Instant) {
-    let mut lines = picture(status, load.totals(), start.elapsed().as_secs());
-    lines.push(String::new());
-    if screen.is_terminal() {
-        lines.push("Ctrl-C stops everything.".to_owned());
-    }
-    screen.draw(&lines);
 }
 
 async fn status(project: &Project) -> Result<Value> {
@@ -173,13 +209,8 @@ async fn status(project: &Project) -> Result<Value> {
     serde_json::from_str(&output.stdout).context("read what `readside status` printed")
 }
 
-fn all_live(status: &Value) -> bool {
-    let views = status["views"].as_array();
-    views.is_some_and(|views| !views.is_empty() && views.iter().all(|view| view["state"] == "live"))
-}
-
 /// Where a person finds what, with a document from each sink.
-async fn where_to_look(stage: &Stage, project: &Project) -> Result<Vec<String>> {
+async fn where_to_look(stage: &Stage, project: &Project, sides: &Sides) -> Result<Vec<String>> {
     let admin = project.admin_url();
     let search = stage.search.url();
     let redis_port = stage.redis.port();
@@ -193,6 +224,9 @@ async fn where_to_look(stage: &Stage, project: &Project) -> Result<Vec<String>> 
     let (order_key, order) = order.unwrap_or_default();
     Ok(vec![
         "where to look".to_owned(),
+        format!("  the shop    {}/", sides.front.url()),
+        format!("  commands    {}/commands/…", sides.commands.url()),
+        format!("  queries     {}/queries/…", sides.queries.url()),
         format!("  status      {admin}/"),
         format!("  metrics     {admin}/metrics"),
         format!(

@@ -12,6 +12,7 @@ mod demo;
 mod licences;
 mod screen;
 mod services;
+mod sides;
 mod stage;
 
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ enum Command {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
-    /// Shows the shop's read models being kept fresh, live; Ctrl-C ends it
+    /// Shows the shop's two sides and the read models between them, live; Ctrl-C ends it
     Demo(demo::Options),
     /// Measures catching up and freshness, against Postgres' own tools in the same run
     Bench(bench::Options),

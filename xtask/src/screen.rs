@@ -4,7 +4,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use readside_shop::Totals;
+use readside_shop::Seen;
 use serde_json::Value;
 
 /// Where the picture goes.
@@ -42,21 +42,20 @@ impl Screen {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         self.drawn = lines.len();
     }
-
-    /// What is drawn now stays.
-    pub(crate) fn keep(&mut self) {
-        self.drawn = 0;
-    }
 }
 
-/// The picture.
-pub(crate) fn picture(status: &Value, load: Totals, seconds: u64) -> Vec<String> {
+/// The picture; `whole` with what customers saw of each read model.
+pub(crate) fn picture(status: &Value, seen: &Seen, whole: bool) -> Vec<String> {
     let source = &status["source"];
-    let mut lines = vec![
-        format!(
-            "shop      {} transactions committed, {} rolled back, {} failed in {seconds} s",
-            load.committed, load.rolled_back, load.failed
-        ),
+    let mut lines = if whole {
+        seen.table()
+    } else {
+        vec![seen.summary()]
+    };
+    if whole {
+        lines.push(String::new());
+    }
+    lines.extend([
         format!(
             "source    {}, {} transactions/s, {} changes/s, lag {}, WAL kept for the slot {}",
             if source["connected"] == true {
@@ -80,7 +79,7 @@ pub(crate) fn picture(status: &Value, load: Totals, seconds: u64) -> Vec<String>
             "{:<20} {:<10} {:<9} {:>9} {:>9} {:>10} {:>10} {:>5}",
             "view", "sink", "state", "lag", "pending", "writes/s", "written", "dead"
         ),
-    ];
+    ]);
     for view in status["views"].as_array().into_iter().flatten() {
         lines.push(format!(
             "{:<20} {:<10} {:<9} {:>9} {:>9} {:>10} {:>10} {:>5}",

@@ -1,11 +1,11 @@
 //! The shop and its read models on servers of their own.
 
-use anyhow::{Context, Result};
-use readside_shop::{CONFIG, VIEWS};
+use anyhow::Result;
 use readside_tests::postgres::Postgres;
-use readside_tests::readside::{Into, Project};
+use readside_tests::readside::Project;
 use readside_tests::redis::Redis;
 use readside_tests::search::OpenSearch;
+use readside_tests::shop;
 
 /// Everything that runs beside readside. Stopped, and its directories removed, when dropped.
 pub(crate) struct Stage {
@@ -48,31 +48,7 @@ impl Stage {
             .redis("cache", &self.redis.url())?
             .search("search", self.search.url())?
             .postgres("reporting", &reports, "readside")?;
-        let config: toml::Table = CONFIG.parse().context("read the shop's readside.toml")?;
-        for view in VIEWS {
-            let into = config
-                .get("views")
-                .and_then(|views| views.get(view.name)?.get("into")?.as_array())
-                .with_context(|| format!("view `{}` goes nowhere", view.name))?;
-            let into = into.iter().map(target).collect::<Result<Vec<_>>>()?;
-            project
-                .view(view.name, view.sql, &into)?
-                .key(view.name, view.key)?;
-        }
+        shop::add_views(&mut project, "")?;
         Ok(project)
     }
-}
-
-fn target(value: &toml::Value) -> Result<Into> {
-    let text = |field: &str| value.get(field).and_then(toml::Value::as_str);
-    let sink = text("sink").context("a target without a sink")?;
-    Ok(if let Some(key) = text("key") {
-        Into::key(sink, key)
-    } else if let Some(index) = text("index") {
-        Into::index(sink, index)
-    } else if let Some(table) = text("table") {
-        Into::table(sink, table)
-    } else {
-        Into::sink(sink)
-    })
 }

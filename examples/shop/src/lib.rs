@@ -1,15 +1,30 @@
-//! A shop: its schema, its read models, and the transactions that its customers make.
+//! A shop: its schema, its read models, its two services, and what its customers do.
 //!
-//! The application writes to Postgres and knows nothing of readside. `readside.toml` and `views/` beside this crate are what
-//! somebody who runs readside next to it would write.
+//! The write side ([`CommandService`]) is an application on Postgres that knows nothing of readside. The read side ([`QueryService`]) knows
+//! the read models and nothing of the write side. `readside.toml` and `views/` beside this crate are what somebody who runs readside
+//! between them would write. [`Traffic`] sends customers to both; [`Load`] makes transactions on the database itself, more kinds and
+//! faster than the services would.
 
+mod command;
+mod front;
 mod load;
+mod pool;
+mod position;
+mod problem;
+mod query;
 mod seed;
+mod server;
 mod session;
+mod traffic;
 mod transactions;
 
+pub use command::CommandService;
+pub use front::Front;
 pub use load::{Load, Running, Totals};
+pub use position::{Position, PositionError};
+pub use query::QueryService;
 pub use seed::{create, create_schema, fill};
+pub use traffic::{ModelSeen, Seen, Times, Traffic, TrafficRunning};
 
 /// The schema.
 pub const SCHEMA: &str = include_str!("../schema.sql");
@@ -38,7 +53,7 @@ macro_rules! view {
 pub const VIEWS: &[View] = &[
     view!("product_search", "id"),
     view!("order_details", "id"),
-    view!("user_cart", "cart_id"),
+    view!("user_cart", "customer_id"),
     view!("order_history", "customer_id", "order_id"),
     view!("product_popularity", "product_id"),
     view!("dashboard_metrics", "day"),

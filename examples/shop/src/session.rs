@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, NoTls, Row, Statement};
 
 pub(crate) struct Session {
@@ -12,11 +12,30 @@ pub(crate) struct Session {
     statements: HashMap<&'static str, Statement>,
 }
 
+/// How a connection presents itself, and with which settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// Its name in `pg_stat_activity`.
+    pub(crate) application: &'static str,
+    /// Settings as of `PGOPTIONS`, after those of the URL.
+    pub(crate) settings: &'static str,
+}
+
 impl Session {
     pub(crate) async fn open(url: &str) -> Result<Self> {
-        let mut config: tokio_postgres::Config = url.parse().context("parse the shop's URL")?;
+        let options = Options {
+            application: "shop",
+            settings: "",
+        };
+        Self::open_with(url, &options).await
+    }
+
+    pub(crate) async fn open_with(url: &str, options: &Options) -> Result<Self> {
+        let mut config: tokio_postgres::Config = url.parse().context("parse the database's URL")?;
+        let settings = [config.get_options().unwrap_or_default(), options.settings].join(" ");
         config
-            .application_name("shop")
+            .application_name(options.application)
+            .options(settings.trim())
             .connect_timeout(Duration::from_secs(10));
         let (client, connection) = config.connect(NoTls).await?;
         tokio::spawn(async move {
@@ -62,5 +81,30 @@ impl Session {
     ) -> Result<Option<Row>, tokio_postgres::Error> {
         let statement = self.statement(sql).await?;
         self.client.query_opt(&statement, parameters).await
+    }
+
+    pub(crate) async fn rows(
+        &mut self,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let statement = self.statement(sql).await?;
+        self.client.query(&statement, parameters).await
+    }
+
+    /// The first column of the one row that a statement returns.
+    pub(crate) async fn one<T>(
+        &mut self,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<T, tokio_postgres::Error>
+    where
+        T: for<'a> FromSql<'a>,
+    {
+        let statement = self.statement(sql).await?;
+        self.client
+            .query_one(&statement, parameters)
+            .await?
+            .try_get(0)
     }
 }

@@ -1,6 +1,6 @@
 -- A customer's cart, at today's prices. An empty cart has no total.
-SELECT a.customer_id,
-       a.id AS cart_id,
+SELECT c.id AS customer_id,
+       c.name AS customer,
        a.updated_at,
        ARRAY(SELECT jsonb_build_object('product_id', i.product_id, 'name', p.name, 'price', p.price, 'quantity', i.quantity,
                                        'available', p.active)
@@ -12,4 +12,5 @@ SELECT a.customer_id,
         FROM cart_items i
         JOIN products p ON p.id = i.product_id
         WHERE i.cart_id = a.id) AS total
-FROM carts a
+FROM customers c
+JOIN carts a ON a.customer_id = c.id

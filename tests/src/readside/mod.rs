@@ -4,5 +4,6 @@
 mod process;
 mod project;
 
+pub(crate) use process::build;
 pub use process::{Output, Process, binary, sum_of};
 pub use project::{Compared, Into, Project};

@@ -15,16 +15,21 @@ use crate::{cache, http_client, setup, until};
 pub fn binary() -> Result<PathBuf> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BINARY
-        .get_or_init(|| build().map_err(|error| format!("{error:#}")))
+        .get_or_init(|| find().map_err(|error| format!("{error:#}")))
         .clone()
         .map_err(|error| anyhow!(error))
 }
 
-fn build() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("READSIDE_BIN") {
+fn find() -> Result<PathBuf> {
+    match std::env::var_os("READSIDE_BIN") {
         // It is run in other directories.
-        return std::path::absolute(path).context("the path in `READSIDE_BIN`");
+        Some(path) => std::path::absolute(path).context("the path in `READSIDE_BIN`"),
+        None => build(&["readside"], "readside"),
     }
+}
+
+/// Brings a binary of these packages up to date, in the profile of this program.
+pub(crate) fn build(packages: &[&str], name: &str) -> Result<PathBuf> {
     // `target/<profile>/xtask` or `target/<profile>/deps/<test>`.
     let ours = std::env::current_exe().context("the path of this program")?;
     let mut dir = ours.parent().context("the directory of this program")?;
@@ -33,20 +38,14 @@ fn build() -> Result<PathBuf> {
     }
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "readside",
-            "--bin",
-            "readside",
-        ])
+        .args(["build", "--quiet", "--bin", name])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .current_dir(cache::workspace());
     if dir.ends_with("release") {
         cargo.arg("--release");
     }
     setup::run(&mut cargo)?;
-    let path = dir.join("readside");
+    let path = dir.join(name);
     if !path.is_file() {
         bail!("no binary at `{}`", path.display());
     }
