@@ -429,18 +429,22 @@ async fn set_back(connection: &mut MultiplexedConnection, image: &[(String, Vec<
 
 #[tokio::test]
 async fn a_loss_of_the_last_batch_alone_is_told_by_the_receipt() {
-    let server = Redis::start().await.unwrap();
-    let mut connection = readside_tests::redis::connect(server.url()).await.unwrap();
-    let target = by_id("v");
-    let sink = build(config(server.url()), "i", "e").unwrap();
+    let probe = probe(&[]).await;
+    let mut connection = probe.connection().await.unwrap();
+    let target = target("v:{id}");
+    let sink = probe.open("i", "e").unwrap();
     sink.prepare(std::slice::from_ref(&target)).await.unwrap();
     assert_eq!(sink.read_receipts().await.unwrap(), [None]);
-    sink.write(&batch(8, &[("1", Some("{\"id\": 1}"))]))
+    sink.write(&batch(vec![put(1, "{\"id\": 1}")]))
         .await
         .unwrap();
     let before = image(&mut connection).await;
     let first = sink.receipt(0).unwrap();
-    sink.write(&batch(16, &[("1", None), ("2", Some("{\"id\": 2}"))]))
+    let gone = Write {
+        body: None,
+        ..put(1, "")
+    };
+    sink.write(&batch(vec![gone, put(2, "{\"id\": 2}")]))
         .await
         .unwrap();
     let second = sink.receipt(0).unwrap();
@@ -452,16 +456,16 @@ async fn a_loss_of_the_last_batch_alone_is_told_by_the_receipt() {
     assert!(matches!(audited, Err(SinkError::Lost(_))), "{audited:?}");
     // Whoever writes on all the same does not hide it.
     for _ in 0..2 {
-        let written = sink.write(&batch(24, &[("3", Some("{\"id\": 3}"))])).await;
+        let written = sink.write(&batch(vec![put(3, "{\"id\": 3}")])).await;
         assert!(matches!(written, Err(SinkError::Lost(_))), "{written:?}");
     }
-    let again = build(config(server.url()), "i", "e2").unwrap();
+    let again = probe.open("i", "e2").unwrap();
     again.prepare(std::slice::from_ref(&target)).await.unwrap();
     let found = again.read_receipts().await.unwrap().remove(0).unwrap();
     assert_eq!(found, first);
     // Once that has been read it is counted on from there.
     again
-        .write(&batch(32, &[("4", Some("{\"id\": 4}"))]))
+        .write(&batch(vec![put(4, "{\"id\": 4}")]))
         .await
         .unwrap();
     again.audit().await.unwrap();

@@ -344,6 +344,11 @@ pub(super) async fn a_place_that_was_lost_is_not_in_the_marker(probe: &dyn Probe
     if !probe.remove_place(&f.target).await? {
         return Ok(());
     }
+    // Though nobody writes.
+    let result = f.sink.audit().await;
+    f.ensure(matches!(result, Err(SinkError::Lost(_))), || {
+        format!("a place that is gone went unnoticed: {result:?}")
+    })?;
     let batch = f.batch(f.next_version(), vec![f.put(2, "two")]);
     let result = f.sink.write(&batch).await;
     f.ensure(matches!(result, Err(SinkError::Lost(_))), || {

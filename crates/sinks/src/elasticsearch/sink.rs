@@ -325,11 +325,8 @@ impl Sink for ElasticsearchSink {
     }
 
     async fn prepare(&self, targets: &[ViewTarget]) -> Result<(), SinkError> {
-        // Whoever has been fenced off makes no way in again for what it sent.
-        self.still_owned().await?;
-        let mut places: Vec<Place> = Vec::with_capacity(targets.len());
-        let mut missing: Vec<(&str, u64)> = Vec::new();
         let opening = self.opening();
+        let mut places: Vec<Place> = Vec::with_capacity(targets.len());
         for target in targets {
             let place = Place::new(target, &opening)?;
             if places.iter().any(|other| other.index == place.index) {
@@ -338,10 +335,15 @@ impl Sink for ElasticsearchSink {
                     hint: "set `index` for one of them".to_owned(),
                 });
             }
+            places.push(place);
+        }
+        // Whoever has been fenced off makes no way in again for what it sent.
+        self.still_owned().await?;
+        let mut missing: Vec<(&str, u64)> = Vec::new();
+        for (place, target) in places.iter().zip(targets) {
             if !place.exists(&self.connection).await? {
                 missing.push((target.view.as_str(), target.generation));
             }
-            places.push(place);
         }
         if !missing.is_empty() {
             self.forget(&missing).await?;
