@@ -31,6 +31,15 @@ impl Control for Pipeline {
             .map(|at| at.elapsed())
             .filter(|silence| *silence > SILENCE || !inner.source.connected)
             .map_or(0.0, |silence| silence.as_secs_f64());
+        let behind = inner
+            .source
+            .horizon
+            .behind_since(inner.durable)
+            .map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let source_lag = silent.max(behind);
+        let projection_lag = inner
+            .unapplied_since
+            .map_or(0.0, |since| seconds_since(since, offset));
         let (tps, cps) = {
             let mut rates = self
                 .rates
@@ -59,6 +68,7 @@ impl Control for Pipeline {
             lsn: source_lsn,
             confirmed_lsn: inner.source.confirmed,
             lag_bytes: source_lsn.map(|lsn| lsn.0.saturating_sub(inner.durable.0)),
+            lag_seconds: inner.source.last_heard.map(|_| source_lag),
             transactions_per_second: tps,
             changes_per_second: cps,
         };
@@ -66,11 +76,12 @@ impl Control for Pipeline {
             .targets
             .values_mut()
             .map(|target| {
-                let lag = match target.since {
+                let pending = match target.since {
                     // Keys of a fill have no commit of their own.
                     Some(since) if since.0 != 0 => seconds_since(since, offset),
-                    _ => silent,
+                    _ => 0.0,
                 };
+                let lag = pending.max(projection_lag).max(source_lag);
                 let filled = target.watermark > Lsn::ZERO;
                 ViewStatus {
                     view: target.view.clone(),
@@ -84,6 +95,7 @@ impl Control for Pipeline {
                     generation: 1,
                     watermark: filled.then_some(target.watermark),
                     pending_keys: target.pending,
+                    pending_seconds: pending,
                     lag_seconds: filled.then_some(lag),
                     lag_bytes: source_lsn
                         .filter(|_| filled)
@@ -112,7 +124,9 @@ impl Control for Pipeline {
             projection: ProjectionStatus {
                 published_lsn: inner.published,
                 lag_bytes: inner.durable.0.saturating_sub(inner.published.0),
+                lag_seconds: projection_lag,
                 state_bytes: inner.state_bytes,
+                state_bytes_max: inner.state_bytes_max,
             },
             loads: inner.loads.values().cloned().collect(),
             sinks: inner
@@ -349,5 +363,120 @@ impl From<PipelineError> for ControlError {
             PipelineError::Source(source) => ControlError::Unavailable(source.to_string()),
             other => ControlError::Failed(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use readside_model::Timestamp;
+    use readside_projection::TargetId;
+    use readside_source::SourceConfig;
+    use readside_telemetry::Metrics;
+
+    use super::*;
+    use crate::facts::{Rate, TargetFacts, local_now};
+    use crate::{Limits, RunConfig};
+
+    /// A running pipeline with one view in one sink, everything up to date at LSN 100.
+    fn pipeline() -> Arc<Pipeline> {
+        let metrics = Metrics::new("test");
+        let config = RunConfig {
+            version: "test".to_owned(),
+            source: SourceConfig::parse("postgres://readside@localhost/shop").expect("a URL"),
+            publication: "readside".to_owned(),
+            slot: "readside".to_owned(),
+            data_dir: "/nowhere".into(),
+            sinks: std::collections::BTreeMap::new(),
+            views: Vec::new(),
+            limits: Limits::default(),
+            until_caught_up: false,
+        };
+        let pipeline = Pipeline::new(config, metrics.clone());
+        {
+            let mut inner = pipeline.facts.lock();
+            inner.phase = Phase::Running;
+            inner.source.connected = true;
+            inner.source.last_heard = Some(Instant::now());
+            inner.source.lsn = Some(Lsn(100));
+            inner.durable = Lsn(100);
+            inner.published = Lsn(100);
+            inner.targets.insert(
+                TargetId(1),
+                TargetFacts {
+                    view: "orders".to_owned(),
+                    sink: "cache".to_owned(),
+                    location: String::new(),
+                    lag_max: Duration::from_secs(60),
+                    state: ViewState::Live,
+                    acknowledged: Lsn(100),
+                    watermark: Lsn(100),
+                    immediate: true,
+                    since: None,
+                    pending: 0,
+                    dead: 0,
+                    writes: 0,
+                    error: None,
+                    metrics: metrics.view_sink("orders", "cache"),
+                    rate: Rate::new(),
+                },
+            );
+        }
+        pipeline
+    }
+
+    fn lag(pipeline: &Pipeline) -> f64 {
+        pipeline.status().views[0].lag_seconds.expect("filled")
+    }
+
+    fn ago(seconds: i64) -> Timestamp {
+        Timestamp(local_now().0 - seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_view_without_pending_keys_is_late_while_the_projection_is() {
+        let pipeline = pipeline();
+        assert!(lag(&pipeline) < 1.0);
+        assert!(pipeline.readiness().ready);
+        pipeline.facts.lock().unapplied_since = Some(ago(90));
+        let status = pipeline.status();
+        assert!(status.projection.lag_seconds >= 90.0, "{status:?}");
+        assert!(lag(&pipeline) >= 90.0);
+        assert!(!pipeline.readiness().ready);
+    }
+
+    #[test]
+    fn a_view_is_late_while_the_source_has_sent_nothing_of_what_it_wrote() {
+        let pipeline = pipeline();
+        let Some(then) = Instant::now().checked_sub(Duration::from_secs(80)) else {
+            return;
+        };
+        pipeline.facts.lock().source.horizon.seen(then, Lsn(101));
+        assert!(lag(&pipeline) >= 80.0);
+        assert!(pipeline.status().source.lag_seconds >= Some(80.0));
+        pipeline.facts.lock().durable = Lsn(101);
+        assert!(lag(&pipeline) < 1.0);
+    }
+
+    #[test]
+    fn every_view_gets_older_while_the_source_is_gone() {
+        let pipeline = pipeline();
+        let Some(then) = Instant::now().checked_sub(Duration::from_secs(70)) else {
+            return;
+        };
+        {
+            let mut inner = pipeline.facts.lock();
+            inner.source.connected = false;
+            inner.source.last_heard = Some(then);
+            // A change of a moment ago waits for the sink, too.
+            inner.targets.get_mut(&TargetId(1)).expect("a target").since = Some(ago(1));
+        }
+        let status = pipeline.status();
+        assert!(lag(&pipeline) >= 70.0);
+        assert!(
+            (1.0..60.0).contains(&status.views[0].pending_seconds),
+            "{status:?}"
+        );
     }
 }

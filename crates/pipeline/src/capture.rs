@@ -55,6 +55,8 @@ pub(crate) struct Reading {
     pub(crate) owed: bool,
     transactions: u64,
     changes: u64,
+    /// When the first of the transactions that are not made durable yet was committed.
+    first_commit: Option<Timestamp>,
     watchdog: Option<Watchdog>,
 }
 
@@ -273,6 +275,7 @@ impl Capture {
                 ) {
                     reading.changes += spool.messages();
                     reading.transactions += 1;
+                    reading.first_commit.get_or_insert(commit.commit_time);
                     let appended = self.changelog.append(
                         &mut spool,
                         commit.commit_lsn,
@@ -331,6 +334,11 @@ impl Capture {
         inner.source.confirmed = Some(durable);
         inner.source.transactions += reading.transactions;
         inner.source.changes += reading.changes;
+        if let Some(commit) = reading.first_commit.take()
+            && inner.durable > inner.published
+        {
+            inner.unapplied_since.get_or_insert(commit);
+        }
         drop(inner);
         self.facts.metrics.add_transactions(reading.transactions);
         reading.transactions = 0;

@@ -140,6 +140,8 @@ pub struct SourceStatus {
     pub confirmed_lsn: Option<Lsn>,
     /// Source's end of WAL minus the durable end of the changelog.
     pub lag_bytes: Option<u64>,
+    /// For how long the changelog has not had what the source is known to have written; silence counts. `null` before it was heard.
+    pub lag_seconds: Option<f64>,
     /// Transactions per second that arrive.
     pub transactions_per_second: f64,
     /// Row changes per second that arrive.
@@ -166,8 +168,12 @@ pub struct ProjectionStatus {
     pub published_lsn: Lsn,
     /// Durable end of the changelog minus it.
     pub lag_bytes: u64,
+    /// Age of the oldest transaction that is durable and not applied; 0 if there is none.
+    pub lag_seconds: f64,
     /// On disk.
     pub state_bytes: u64,
+    /// Its limit.
+    pub state_bytes_max: Option<u64>,
 }
 
 /// A table that is being loaded.
@@ -220,7 +226,9 @@ pub struct ViewStatus {
     pub watermark: Option<Lsn>,
     /// Keys whose copy is out of date.
     pub pending_keys: u64,
-    /// Age of the oldest change that is not visible.
+    /// Age of the oldest change that waits for the sink; 0 if none does.
+    pub pending_seconds: f64,
+    /// Age of the oldest change that is not visible: the largest of the source's, the projection's and the sink's part.
     pub lag_seconds: Option<f64>,
     /// Source's end of WAL minus the watermark.
     pub lag_bytes: Option<u64>,

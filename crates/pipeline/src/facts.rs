@@ -11,6 +11,7 @@ use readside_projection::TargetId;
 use readside_telemetry::{Metrics, SinkMetrics, ViewSinkMetrics};
 use tokio::sync::watch;
 
+use crate::horizon::Horizon;
 use crate::{LoadStatus, Phase, ViewState};
 
 /// The facts.
@@ -31,7 +32,10 @@ pub(crate) struct Inner {
     pub(crate) durable: Lsn,
     pub(crate) changelog_bytes: u64,
     pub(crate) published: Lsn,
+    /// When the oldest transaction that is durable and not in state was committed.
+    pub(crate) unapplied_since: Option<Timestamp>,
     pub(crate) state_bytes: u64,
+    pub(crate) state_bytes_max: Option<u64>,
     pub(crate) loads: BTreeMap<u32, LoadStatus>,
     pub(crate) sinks: BTreeMap<String, SinkFacts>,
     pub(crate) targets: BTreeMap<TargetId, TargetFacts>,
@@ -58,6 +62,8 @@ pub(crate) struct SourceFacts {
     /// The smallest seen local receive time minus server send time, in microseconds.
     pub(crate) clock_offset_micros: Option<i64>,
     pub(crate) last_heard: Option<Instant>,
+    /// Ends of WAL that were heard of and are not durable here.
+    pub(crate) horizon: Horizon,
 }
 
 #[derive(Debug, Clone)]
@@ -138,7 +144,9 @@ impl Facts {
                 durable: Lsn::ZERO,
                 changelog_bytes: 0,
                 published: Lsn::ZERO,
+                unapplied_since: None,
                 state_bytes: 0,
+                state_bytes_max: None,
                 loads: BTreeMap::new(),
                 sinks: BTreeMap::new(),
                 targets: BTreeMap::new(),

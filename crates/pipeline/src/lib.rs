@@ -17,6 +17,7 @@ mod control;
 mod error;
 mod facts;
 mod failpoint;
+mod horizon;
 mod interrupt;
 mod loader;
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Projector {
     /// Finds out where everything is, and lets the writers begin.
     pub(crate) fn begin(&mut self) -> Result<(), PipelineError> {
         self.count_all()?;
-        self.tell(&BatchOutcome::default())?;
+        self.tell(&BatchOutcome::default(), None)?;
         for waker in self.wakers.values() {
             waker.notify_one();
         }
@@ -285,7 +285,7 @@ impl Projector {
         let transaction = match first {
             Record::Keepalive { lsn, .. } => {
                 self.engine.keepalive(&mut self.state, lsn);
-                self.tell(&BatchOutcome::default())?;
+                self.tell(&BatchOutcome::default(), None)?;
                 return Ok(true);
             }
             Record::Control { .. } => return Ok(true),
@@ -297,11 +297,13 @@ impl Projector {
             self.state.begin_large()?;
         }
         let mut bytes = transaction.bytes();
+        let mut committed_at = transaction.head.committed_at;
         apply(&mut self.engine, &mut self.state, &mut batch, &transaction)?;
         while batch.changes < BATCH_CHANGES && bytes < BATCH_BYTES {
             match self.next()? {
                 Some(Record::Transaction(next)) if !next.is_large() => {
                     bytes += next.bytes();
+                    committed_at = next.head.committed_at;
                     apply(&mut self.engine, &mut self.state, &mut batch, &next)?;
                 }
                 Some(other) => {
@@ -314,7 +316,7 @@ impl Projector {
         failpoint("projection.applied");
         let outcome = self.engine.finish(&mut self.state, batch)?;
         failpoint("projection.committed");
-        self.tell(&outcome)?;
+        self.tell(&outcome, Some(committed_at))?;
         for target in outcome.newly_pending.keys() {
             if let Some(waker) = self.wakers.get(target) {
                 waker.notify_one();
@@ -353,7 +355,7 @@ impl Projector {
         let offset = self.facts.lock().source.clock_offset_micros;
         let now = local_now();
         let mut cleared = 0;
-        let mut oldest: Option<Timestamp> = None;
+        let mut arrived: Vec<Timestamp> = Vec::new();
         let mut dead_delta: i64 = 0;
         let applied = items.iter().filter(|i| i.dead.is_none()).count();
         for item in items {
@@ -377,8 +379,9 @@ impl Projector {
                 pending::acknowledge(&mut self.state, target, &item.key, computed_at)?
             {
                 cleared += 1;
+                // Keys of a fill have no commit of their own.
                 if entry.since != Timestamp::default() {
-                    oldest = Some(oldest.map_or(entry.since, |o| o.min(entry.since)));
+                    arrived.push(entry.since);
                 }
             }
         }
@@ -388,6 +391,7 @@ impl Projector {
         self.state.commit(self.state.committed());
         let published = self.state.committed().published;
         let (watermark, since) = pending::watermark(&self.state, target, published)?;
+        let mut metrics = None;
         {
             let mut inner = self.facts.lock();
             if let Some(facts) = inner.targets.get_mut(&target) {
@@ -399,12 +403,13 @@ impl Projector {
                 if facts.immediate {
                     facts.watermark = watermark;
                 }
-                if let Some(oldest) = oldest {
-                    facts
-                        .metrics
-                        .observe_freshness(seconds_since(oldest, offset));
+                if !arrived.is_empty() {
+                    metrics = Some(facts.metrics.clone());
                 }
             }
+        }
+        if let Some(metrics) = metrics {
+            metrics.observe_freshness(arrived.iter().map(|since| seconds_since(*since, offset)));
         }
         let _ = done.send(());
         failpoint("writer.cleared");
@@ -412,13 +417,24 @@ impl Projector {
         Ok(())
     }
 
-    /// Passes on where state is.
-    fn tell(&mut self, outcome: &BatchOutcome) -> Result<(), PipelineError> {
+    /// Passes on where state is; `committed_at` is when the last transaction was committed that has just been applied.
+    fn tell(
+        &mut self,
+        outcome: &BatchOutcome,
+        committed_at: Option<Timestamp>,
+    ) -> Result<(), PipelineError> {
         let published = self.state.committed().published;
         let mut inner = self.facts.lock();
         inner.published = published;
+        if published >= inner.durable {
+            inner.unapplied_since = None;
+        } else if committed_at.is_some() {
+            // What is next is not older.
+            inner.unapplied_since = committed_at;
+        }
         let sizes = self.state.sizes();
         inner.state_bytes = sizes.base_bytes;
+        inner.state_bytes_max = sizes.base_bytes_max;
         for (target, facts) in &mut inner.targets {
             let new = outcome.newly_pending.get(target);
             facts.pending += new.copied().unwrap_or(0);

@@ -25,6 +25,7 @@ use crate::config::RunConfig;
 use crate::error::PipelineRemedy;
 use crate::facts::{Facts, Rate, SinkFacts, SourceFacts, TargetFacts};
 use crate::failpoint::failpoint;
+use crate::horizon::Horizon;
 use crate::interrupt::Interrupt;
 use crate::projector::{Command, Projector};
 use crate::rebuild::Rebuilds;
@@ -152,8 +153,10 @@ impl Pipeline {
         {
             let mut inner = self.facts.lock();
             inner.error = None;
-            // Another server, or another course of its history, may be further back.
+            // What an earlier life heard may be of another server, or of another course of its history.
             inner.source.lsn = None;
+            inner.source.horizon = Horizon::default();
+            inner.unapplied_since = None;
         }
         let until = if self.config.until_caught_up {
             Some(self.source_position().await?)
@@ -206,6 +209,10 @@ impl Pipeline {
         let (capture_stop, capture_stopping) = watch::channel(false);
         let owner_epoch = random_name();
         let workers = self.workers(&mut projector, &commands, &instance, &owner_epoch)?;
+        for table in projector.engine.tables().values() {
+            // Present from the start: a rate over a series that comes into being with its first change misses that change.
+            let _ = self.facts.metrics.table(&table.table.display_name());
+        }
         let capture = Capture {
             source: self.config.source.clone(),
             slot: self.config.slot.clone(),
@@ -577,7 +584,15 @@ impl Pipeline {
     ) -> Result<Option<String>, PipelineError> {
         if let Some(slot) = slot_status(client, &self.config.slot).await? {
             let retained = slot.retained_bytes.and_then(|b| u64::try_from(b).ok());
-            let safe = slot.safe_wal_bytes.map(|b| u64::try_from(b).unwrap_or(0));
+            let safe = match slot.wal_status {
+                // Nothing is safe any more, and the server says nothing of it.
+                Some(WalStatus::Lost) => Some(0),
+                _ => slot.safe_wal_bytes.map(|b| u64::try_from(b).unwrap_or(0)),
+            };
+            let end = slot
+                .restart_lsn
+                .zip(retained)
+                .map(|(lsn, kept)| crate::stream_lsn(Lsn(lsn.0.saturating_add(kept)), 16 << 20));
             self.facts.metrics.set_slot_retained(Retained {
                 bytes: retained.unwrap_or(0),
                 safe_bytes: safe,
@@ -586,6 +601,10 @@ impl Pipeline {
             let mut inner = self.facts.lock();
             inner.source.slot_retained_bytes = retained;
             inner.source.slot_safe_bytes = safe;
+            if let Some(end) = end {
+                inner.source.lsn = inner.source.lsn.max(Some(end));
+                inner.source.horizon.seen(std::time::Instant::now(), end);
+            }
             inner.source.slot_state = slot.wal_status.map(|status| {
                 match status {
                     WalStatus::Reserved => "reserved",

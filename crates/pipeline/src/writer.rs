@@ -239,6 +239,7 @@ impl SinkWorker {
         let mut again = 0_u64;
         let mut refused = 0_u64;
         let mut applied = 0_u64;
+        let mut above = 0_u64;
         let mut newer: Option<Version> = None;
         for sent in sent {
             let Some(outcome) = outcomes.get(sent.write).cloned() else {
@@ -259,7 +260,10 @@ impl SinkWorker {
                     refused += 1;
                     items.push(item(sent, Some(reason)));
                 }
-                Outcome::Newer(version) => newer = newer.max(Some(version)),
+                Outcome::Newer(version) => {
+                    above += 1;
+                    newer = newer.max(Some(version));
+                }
                 Outcome::Retry(reason) => {
                     if again == 0 {
                         info!(
@@ -281,6 +285,7 @@ impl SinkWorker {
         if let Some(facts) = self.facts.lock().targets.get(&target.id) {
             facts.metrics.add_writes(WriteOutcome::Applied, applied);
             facts.metrics.add_writes(WriteOutcome::Refused, refused);
+            facts.metrics.add_writes(WriteOutcome::Newer, above);
             facts.metrics.add_writes(WriteOutcome::Retry, again);
         }
         let index = self.targets.iter().position(|t| t.id == target.id);

@@ -162,7 +162,11 @@ impl State {
 
     /// Whether a key has a value below the active layer.
     fn is_below(&self, key: &[u8]) -> Result<bool, StateError> {
-        match self.frozen.as_ref().and_then(|frozen| frozen.layer.get(key)) {
+        match self
+            .frozen
+            .as_ref()
+            .and_then(|frozen| frozen.layer.get(key))
+        {
             Some(value) => Ok(value.is_some()),
             None => Ok(self.view.get(key)?.is_some()),
         }

@@ -1,5 +1,6 @@
 //! Metric names, the registry and its exporter, tracing set-up.
 
+mod disk;
 mod log;
 mod metrics;
 mod name;

@@ -4,7 +4,8 @@
 //!
 //! Always: a gauge that nobody has read yet is absent, never a reassuring zero; counters and histograms begin at zero.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
@@ -12,7 +13,7 @@ use prometheus::{
     IntCounterVec, Opts, Registry, TextEncoder,
 };
 
-use crate::{name, process};
+use crate::{disk, name, process};
 
 /// All metrics; a clone is another handle on the same.
 #[derive(Debug, Clone)]
@@ -23,15 +24,22 @@ struct Inner {
     registry: Registry,
     source_connected: GaugeVec,
     source_lag_bytes: GaugeVec,
+    source_lag_seconds: GaugeVec,
     slot_retained_bytes: GaugeVec,
     slot_safe_bytes: GaugeVec,
+    slot_state: GaugeVec,
     changes_total: IntCounterVec,
     transactions_total: IntCounter,
     changelog_bytes: GaugeVec,
+    changelog_bytes_max: GaugeVec,
     projection_lag_bytes: GaugeVec,
+    projection_lag_seconds: GaugeVec,
     view_lag_seconds: GaugeVec,
+    view_lag_max_seconds: GaugeVec,
     view_lag_bytes: GaugeVec,
     view_pending_keys: GaugeVec,
+    view_pending_seconds: GaugeVec,
+    view_state: GaugeVec,
     view_freshness_seconds: HistogramVec,
     sink_up: GaugeVec,
     sink_writes_total: IntCounterVec,
@@ -42,6 +50,11 @@ struct Inner {
     verify_mismatches: GaugeVec,
     verify_last_success: GaugeVec,
     state_bytes: GaugeVec,
+    state_bytes_max: GaugeVec,
+    disk_bytes: GaugeVec,
+    disk_free_bytes: GaugeVec,
+    phase: GaugeVec,
+    data_dir: OnceLock<PathBuf>,
     process_cpu_seconds: Counter,
     process_resident_bytes: Gauge,
     process_open_fds: Gauge,
@@ -184,6 +197,11 @@ impl Metrics {
                 "The source's end of WAL minus what is durable in the changelog.",
                 &[],
             ),
+            source_lag_seconds: b.gauge(
+                name::SOURCE_LAG_SECONDS,
+                "For how long the changelog has not had what the source is known to have written.",
+                &[],
+            ),
             slot_retained_bytes: b.gauge(
                 name::SLOT_RETAINED_BYTES,
                 "WAL that the source keeps because of the replication slot.",
@@ -194,20 +212,40 @@ impl Metrics {
                 "WAL that may still be written before the slot is in danger; +Inf without a limit.",
                 &[],
             ),
+            slot_state: b.gauge(
+                name::SLOT_STATE,
+                "1 for the slot's wal_status, else 0.",
+                &["state"],
+            ),
             changes_total: b.counter(name::CHANGES_TOTAL, "Row changes made durable.", &["table"]),
             transactions_total: b.add(IntCounter::new(
                 name::TRANSACTIONS_TOTAL,
                 "Transactions made durable.",
             )),
             changelog_bytes: b.gauge(name::CHANGELOG_BYTES, "The changelog on disk.", &[]),
+            changelog_bytes_max: b.gauge(
+                name::CHANGELOG_BYTES_MAX,
+                "What the changelog may grow to.",
+                &[],
+            ),
             projection_lag_bytes: b.gauge(
                 name::PROJECTION_LAG_BYTES,
                 "Durable end of the changelog minus the position that state has published.",
                 &[],
             ),
+            projection_lag_seconds: b.gauge(
+                name::PROJECTION_LAG_SECONDS,
+                "Age of the oldest transaction that is durable in the changelog and not in state.",
+                &[],
+            ),
             view_lag_seconds: b.gauge(
                 name::VIEW_LAG_SECONDS,
                 "Age of the oldest change that is not visible in the sink.",
+                VIEW_SINK,
+            ),
+            view_lag_max_seconds: b.gauge(
+                name::VIEW_LAG_MAX_SECONDS,
+                "The age past which the view counts as late, as configured.",
                 VIEW_SINK,
             ),
             view_lag_bytes: b.gauge(
@@ -219,6 +257,16 @@ impl Metrics {
                 name::VIEW_PENDING_KEYS,
                 "Keys whose copy in the sink is out of date.",
                 VIEW_SINK,
+            ),
+            view_pending_seconds: b.gauge(
+                name::VIEW_PENDING_SECONDS,
+                "Age of the oldest change that waits for the sink.",
+                VIEW_SINK,
+            ),
+            view_state: b.gauge(
+                name::VIEW_STATE,
+                "1 for the present state of the view in the sink, else 0.",
+                &["view", "sink", "state"],
             ),
             view_freshness_seconds: b.histogram(
                 name::VIEW_FRESHNESS_SECONDS,
@@ -260,6 +308,23 @@ impl Metrics {
                 VIEW_SINK,
             ),
             state_bytes: b.gauge(name::STATE_BYTES, "Local state on disk.", &[]),
+            state_bytes_max: b.gauge(name::STATE_BYTES_MAX, "What local state may grow to.", &[]),
+            disk_bytes: b.gauge(
+                name::DISK_BYTES,
+                "Size of the file system that holds the data directory.",
+                &[],
+            ),
+            disk_free_bytes: b.gauge(
+                name::DISK_FREE_BYTES,
+                "Free for us on the file system that holds the data directory.",
+                &[],
+            ),
+            phase: b.gauge(
+                name::PHASE,
+                "1 for what the pipeline is doing as a whole, else 0.",
+                &["phase"],
+            ),
+            data_dir: OnceLock::new(),
             process_cpu_seconds: b.add(Counter::new(
                 name::PROCESS_CPU_SECONDS_TOTAL,
                 "CPU time of this process, user and system.",
@@ -297,6 +362,14 @@ impl Metrics {
         set(&self.0.source_lag_bytes, bytes);
     }
 
+    /// See [`name::SOURCE_LAG_SECONDS`].
+    pub fn set_source_lag_seconds(&self, seconds: f64) {
+        self.0
+            .source_lag_seconds
+            .with_label_values::<&str>(&[])
+            .set(seconds);
+    }
+
     /// What the source keeps for our slot.
     pub fn set_slot_retained(&self, retained: Retained) {
         set(&self.0.slot_retained_bytes, retained.bytes);
@@ -304,6 +377,36 @@ impl Metrics {
             .slot_safe_bytes
             .with_label_values::<&str>(&[])
             .set(retained.safe_bytes.map_or(f64::INFINITY, as_f64));
+    }
+
+    /// The slot's `wal_status`, out of `all`; `None` while it is not known.
+    pub fn set_slot_state(&self, all: &[&str], state: Option<&str>) {
+        for name in all {
+            match state {
+                Some(state) => self
+                    .0
+                    .slot_state
+                    .with_label_values(&[*name])
+                    .set(one_if(*name == state)),
+                None => absent(&self.0.slot_state, &[*name]),
+            }
+        }
+    }
+
+    /// What the pipeline is doing, out of `all`.
+    pub fn set_phase(&self, all: &[&str], phase: &str) {
+        for name in all {
+            self.0
+                .phase
+                .with_label_values(&[*name])
+                .set(one_if(*name == phase));
+        }
+    }
+
+    /// From now on each reading of the metrics says how full the file system of this directory is.
+    pub fn watch_disk(&self, data_dir: &Path) {
+        // The first one stays; there is one data directory in a process.
+        let _ = self.0.data_dir.set(data_dir.to_path_buf());
     }
 
     /// So many transactions have become durable.
@@ -320,6 +423,24 @@ impl Metrics {
     /// See [`name::CHANGELOG_BYTES`].
     pub fn set_changelog_bytes(&self, bytes: u64) {
         set(&self.0.changelog_bytes, bytes);
+    }
+
+    /// See [`name::CHANGELOG_BYTES_MAX`].
+    pub fn set_changelog_bytes_max(&self, bytes: u64) {
+        set(&self.0.changelog_bytes_max, bytes);
+    }
+
+    /// See [`name::PROJECTION_LAG_SECONDS`].
+    pub fn set_projection_lag_seconds(&self, seconds: f64) {
+        self.0
+            .projection_lag_seconds
+            .with_label_values::<&str>(&[])
+            .set(seconds);
+    }
+
+    /// See [`name::STATE_BYTES_MAX`].
+    pub fn set_state_bytes_max(&self, bytes: u64) {
+        set(&self.0.state_bytes_max, bytes);
     }
 
     /// See [`name::PROJECTION_LAG_BYTES`].
@@ -382,6 +503,10 @@ impl Metrics {
             self.0.process_resident_bytes.set(usage.resident_bytes);
             self.0.process_open_fds.set(usage.open_fds);
         }
+        if let Some(room) = self.0.data_dir.get().and_then(|dir| disk::read(dir)) {
+            set(&self.0.disk_bytes, room.bytes);
+            set(&self.0.disk_free_bytes, room.free_bytes);
+        }
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics can't be encoded");
@@ -409,7 +534,7 @@ impl SinkMetrics {
         self.inner
             .sink_up
             .with_label_values(&[&self.sink])
-            .set(f64::from(u8::from(up)));
+            .set(one_if(up));
     }
 
     /// One write request took so long.
@@ -425,14 +550,27 @@ impl ViewSinkMetrics {
             .set(value);
     }
 
-    /// See [`name::VIEW_LAG_SECONDS`].
-    pub fn set_lag_seconds(&self, seconds: f64) {
-        self.set(&self.inner.view_lag_seconds, seconds);
+    /// Sets the gauge, or takes it away: the last value of something that is not known any more would reassure.
+    fn set_known(&self, gauge: &GaugeVec, value: Option<f64>) {
+        match value {
+            Some(value) => self.set(gauge, value),
+            None => absent(gauge, &[&self.view, &self.sink]),
+        }
     }
 
-    /// See [`name::VIEW_LAG_BYTES`].
-    pub fn set_lag_bytes(&self, bytes: u64) {
-        self.set(&self.inner.view_lag_bytes, as_f64(bytes));
+    /// See [`name::VIEW_LAG_SECONDS`]; `None` while it is not filled.
+    pub fn set_lag_seconds(&self, seconds: Option<f64>) {
+        self.set_known(&self.inner.view_lag_seconds, seconds);
+    }
+
+    /// See [`name::VIEW_LAG_MAX_SECONDS`].
+    pub fn set_lag_max_seconds(&self, seconds: f64) {
+        self.set(&self.inner.view_lag_max_seconds, seconds);
+    }
+
+    /// See [`name::VIEW_LAG_BYTES`]; `None` while it is not filled.
+    pub fn set_lag_bytes(&self, bytes: Option<u64>) {
+        self.set_known(&self.inner.view_lag_bytes, bytes.map(as_f64));
     }
 
     /// See [`name::VIEW_PENDING_KEYS`].
@@ -440,9 +578,28 @@ impl ViewSinkMetrics {
         self.set(&self.inner.view_pending_keys, as_f64(keys));
     }
 
-    /// A change that was committed so long ago has been acknowledged. A clock that ran backwards counts as zero.
-    pub fn observe_freshness(&self, seconds: f64) {
-        self.freshness.observe(seconds.max(0.0));
+    /// See [`name::VIEW_PENDING_SECONDS`].
+    pub fn set_pending_seconds(&self, seconds: f64) {
+        self.set(&self.inner.view_pending_seconds, seconds);
+    }
+
+    /// What it is doing, out of `all`.
+    pub fn set_state(&self, all: &[&str], state: &str) {
+        for name in all {
+            self.inner
+                .view_state
+                .with_label_values(&[self.view.as_str(), self.sink.as_str(), *name])
+                .set(one_if(*name == state));
+        }
+    }
+
+    /// Changes that were committed so many seconds ago have been acknowledged. A clock that ran backwards counts as zero.
+    pub fn observe_freshness(&self, seconds: impl IntoIterator<Item = f64>) {
+        let local = self.freshness.local();
+        for seconds in seconds {
+            local.observe(seconds.max(0.0));
+        }
+        local.flush();
     }
 
     /// So many writes had this outcome.
@@ -471,16 +628,7 @@ impl ViewSinkMetrics {
 
     /// How far a rebuild has come; `None` when none runs any more.
     pub fn set_rebuild_progress(&self, ratio: Option<f64>) {
-        match ratio {
-            Some(ratio) => self.set(&self.inner.rebuild_progress_ratio, ratio),
-            None => {
-                // It fails only where the series is absent, which is what is wanted.
-                let _ = self
-                    .inner
-                    .rebuild_progress_ratio
-                    .remove_label_values(&[&self.view, &self.sink]);
-            }
-        }
+        self.set_known(&self.inner.rebuild_progress_ratio, ratio);
     }
 
     /// A verify has ended.
@@ -494,6 +642,16 @@ impl ViewSinkMetrics {
 
 fn set(gauge: &GaugeVec, value: u64) {
     gauge.with_label_values::<&str>(&[]).set(as_f64(value));
+}
+
+/// Takes a series away.
+fn absent(gauge: &GaugeVec, labels: &[&str]) {
+    // It fails only where the series is absent, which is what is wanted.
+    let _ = gauge.remove_label_values(labels);
+}
+
+fn one_if(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
 }
 
 #[allow(
@@ -516,14 +674,21 @@ mod tests {
     fn touch_everything(metrics: &Metrics) {
         metrics.set_source_connected(true);
         metrics.set_source_lag_bytes(1);
+        metrics.set_source_lag_seconds(0.0);
         metrics.set_slot_retained(Retained {
             bytes: 5,
             safe_bytes: None,
         });
+        metrics.set_slot_state(&["reserved", "lost"], Some("reserved"));
+        metrics.set_phase(&["starting", "running"], "running");
+        metrics.watch_disk(Path::new("/"));
         metrics.add_transactions(3);
         metrics.set_changelog_bytes(1);
+        metrics.set_changelog_bytes_max(2);
         metrics.set_projection_lag_bytes(1);
+        metrics.set_projection_lag_seconds(0.0);
         metrics.set_state_bytes(1);
+        metrics.set_state_bytes_max(2);
         let table = metrics.table("public.orders");
         table.add_changes(7);
         table.add_load_rows(9);
@@ -531,10 +696,13 @@ mod tests {
         sink.set_up(false);
         sink.observe_request(Duration::from_millis(3));
         let view = metrics.view_sink("orders", "cache");
-        view.set_lag_seconds(0.5);
-        view.set_lag_bytes(1);
+        view.set_lag_seconds(Some(0.5));
+        view.set_lag_max_seconds(60.0);
+        view.set_lag_bytes(Some(1));
         view.set_pending_keys(1);
-        view.observe_freshness(-1.0);
+        view.set_pending_seconds(0.5);
+        view.set_state(&["filling", "live"], "live");
+        view.observe_freshness([-1.0, 700.0]);
         view.add_writes(WriteOutcome::Refused, 2);
         view.set_dead_letters(2);
         view.set_rebuild_progress(Some(0.25));
@@ -561,6 +729,12 @@ mod tests {
             r#"readside_sink_writes_total{outcome="refused",sink="cache",view="orders"} 2"#,
             r#"readside_sink_writes_total{outcome="applied",sink="cache",view="orders"} 0"#,
             r#"readside_view_freshness_seconds_bucket{sink="cache",view="orders",le="0.0005"} 1"#,
+            r#"readside_view_freshness_seconds_count{sink="cache",view="orders"} 2"#,
+            r#"readside_view_state{sink="cache",state="live",view="orders"} 1"#,
+            r#"readside_view_state{sink="cache",state="filling",view="orders"} 0"#,
+            r#"readside_slot_state{state="reserved"} 1"#,
+            r#"readside_slot_state{state="lost"} 0"#,
+            r#"readside_phase{phase="running"} 1"#,
             r#"readside_verify_last_success_timestamp_seconds{sink="cache",view="orders"} 1000"#,
             r#"readside_build_info{version="1.2.3"} 1"#,
         ] {
@@ -585,6 +759,25 @@ mod tests {
         view.set_rebuild_progress(None);
         view.set_rebuild_progress(None);
         assert!(!metrics.render().contains(name::REBUILD_PROGRESS_RATIO));
+    }
+
+    #[test]
+    fn what_is_not_known_any_more_is_taken_away() {
+        let metrics = Metrics::new("1.2.3");
+        touch_everything(&metrics);
+        let view = metrics.view_sink("orders", "cache");
+        view.set_lag_seconds(None);
+        view.set_lag_bytes(None);
+        metrics.set_slot_state(&["reserved", "lost"], None);
+        let text = metrics.render();
+        for gone in [
+            name::VIEW_LAG_SECONDS,
+            name::VIEW_LAG_BYTES,
+            name::SLOT_STATE,
+        ] {
+            assert!(!text.contains(&format!("{gone}{{")), "{gone}\n{text}");
+        }
+        assert!(text.contains(&format!("{}{{", name::VIEW_LAG_MAX_SECONDS)));
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Control for Canned {
                 lsn: Some(Lsn(0x16_B374_D848)),
                 confirmed_lsn: None,
                 lag_bytes: Some(0),
+                lag_seconds: Some(0.0),
                 transactions_per_second: 1.0,
                 changes_per_second: 2.0,
             },
@@ -52,7 +53,9 @@ impl Control for Canned {
             projection: ProjectionStatus {
                 published_lsn: Lsn(7),
                 lag_bytes: 0,
+                lag_seconds: 0.0,
                 state_bytes: 1,
+                state_bytes_max: Some(9),
             },
             loads: Vec::new(),
             sinks: vec![SinkStatus {
@@ -71,6 +74,7 @@ impl Control for Canned {
                 generation: 1,
                 watermark: Some(Lsn(7)),
                 pending_keys: 3,
+                pending_seconds: 0.2,
                 lag_seconds: Some(0.2),
                 lag_bytes: Some(10),
                 lag_max_seconds: 60.0,

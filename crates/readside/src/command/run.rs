@@ -40,6 +40,7 @@ pub(crate) async fn run(
     stop_on_signals(stop).map_err(Failure::stopped)?;
 
     let metrics = Metrics::new(VERSION);
+    metrics.watch_disk(&config.data.dir);
     let pipeline = Pipeline::new(run_config, metrics.clone());
     let listen = config.admin.listen;
     let listener = admin::bind(&config.admin).await.map_err(|error| {

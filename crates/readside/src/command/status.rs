@@ -116,16 +116,24 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
     }
 }
 
+pub(crate) fn state_name(state: ViewState) -> &'static str {
+    match state {
+        ViewState::Loading => "loading",
+        ViewState::Filling => "filling",
+        ViewState::Live => "live",
+        ViewState::Retrying => "retrying",
+        ViewState::Paused => "paused",
+        ViewState::Halted => "halted",
+    }
+}
+
 fn state_cell(state: ViewState) -> Cell {
-    let (name, tone) = match state {
-        ViewState::Loading => ("loading", Tone::Warn),
-        ViewState::Filling => ("filling", Tone::Warn),
-        ViewState::Live => ("live", Tone::Good),
-        ViewState::Retrying => ("retrying", Tone::Bad),
-        ViewState::Paused => ("paused", Tone::Warn),
-        ViewState::Halted => ("halted", Tone::Bad),
+    let tone = match state {
+        ViewState::Live => Tone::Good,
+        ViewState::Loading | ViewState::Filling | ViewState::Paused => Tone::Warn,
+        ViewState::Retrying | ViewState::Halted => Tone::Bad,
     };
-    (name.to_owned(), Some(tone))
+    (state_name(state).to_owned(), Some(tone))
 }
 
 /// What there is to say of source, changelog and state, one line each.
