@@ -14,10 +14,12 @@
 pub mod browser;
 mod cache;
 mod child;
+pub mod dashboards;
 mod http;
 pub mod oracle;
 mod place;
 pub mod postgres;
+pub mod prometheus;
 pub mod proxy;
 pub mod readside;
 pub mod redis;

@@ -66,8 +66,16 @@ pub const CHROMEDRIVER: Requirement = Requirement {
 /// What one test needs, which says so and does nothing where it can't be installed.
 pub const BROWSER: &[Requirement] = &[CHROMIUM, CHROMEDRIVER];
 
+/// Scrapes readside, draws dashboards and evaluates rules; `promtool` comes with it.
+pub const PROMETHEUS: Requirement = Requirement {
+    program: "prometheus",
+    package: "prometheus",
+    purpose: "the dashboards' expressions and the alert rules",
+};
+
+
 /// What nearly all tests need.
-pub const ALL: &[Requirement] = &[REDIS, JAVA, MAVEN, UNZIP, XZ];
+pub const ALL: &[Requirement] = &[REDIS, JAVA, MAVEN, UNZIP, XZ, PROMETHEUS];
 
 impl Requirement {
     /// Whether it is there.

@@ -111,6 +111,7 @@ struct View {
     into: Vec<Into>,
     key: Vec<String>,
     unordered_arrays: bool,
+    lag_max: Option<String>,
 }
 
 /// What a comparison of one view in one sink found.
@@ -134,6 +135,7 @@ pub struct Project {
     direct_source_url: String,
     name: String,
     extra: String,
+    data_extra: String,
     sinks: Vec<Sink>,
     views: Vec<View>,
 }
@@ -151,6 +153,7 @@ impl Project {
             direct_source_url: source_url.to_owned(),
             name: name.to_owned(),
             extra: String::new(),
+            data_extra: String::new(),
             sinks: Vec::new(),
             views: Vec::new(),
         };
@@ -214,6 +217,7 @@ impl Project {
             into: into.to_vec(),
             key: Vec::new(),
             unordered_arrays: false,
+            lag_max: None,
         });
         self.write()?;
         Ok(self)
@@ -228,6 +232,20 @@ impl Project {
     /// Tells the oracle that a view has aggregates without an order.
     pub fn unordered(&mut self, view: &str) -> Result<&mut Self> {
         self.find_view(view)?.unordered_arrays = true;
+        Ok(self)
+    }
+
+    /// How late a view may be, as in the configuration.
+    pub fn lag_max(&mut self, view: &str, lag_max: &str) -> Result<&mut Self> {
+        self.find_view(view)?.lag_max = Some(lag_max.to_owned());
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Appends TOML to the section `[data]`.
+    pub fn data_settings(&mut self, toml: &str) -> Result<&mut Self> {
+        self.data_extra.push_str(toml);
+        self.write()?;
         Ok(self)
     }
 
@@ -259,9 +277,10 @@ impl Project {
 
     fn write(&self) -> Result<()> {
         let mut text = format!(
-            "[source]\nurl = {}\npublication = {name}\nslot = {name}\n\n[data]\ndir = \"data\"\n\n\
+            "[source]\nurl = {}\npublication = {name}\nslot = {name}\n\n[data]\ndir = \"data\"\n{}\n\
              [admin]\nlisten = \"127.0.0.1:{}\"\n",
             quoted(&self.source_url),
+            self.data_extra,
             self.admin.number(),
             name = quoted(&self.name),
         );
@@ -286,6 +305,9 @@ impl Project {
                 into.join(", "),
                 name = view.name,
             ));
+            if let Some(lag_max) = &view.lag_max {
+                text.push_str(&format!("lag_max = {}\n", quoted(lag_max)));
+            }
             let path = self.dir().join("views").join(format!("{}.sql", view.name));
             fs::write(&path, &view.sql).with_context(|| format!("write `{}`", path.display()))?;
             for mapping in view.into.iter().filter_map(|into| into.mapping.as_ref()) {

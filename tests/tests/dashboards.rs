@@ -1,0 +1,712 @@
+//! Dashboards, rules and runbook: each metric, label, variable, expression and section that they name is there, and each alert fires
+//! in the state that it is for, and clears after it.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use readside_tests::dashboards::{self, Dashboard, Known, anchors, mentioned, unknown};
+use readside_tests::postgres::Postgres;
+use readside_tests::prometheus::{self, Alert, Prometheus, promtool};
+use readside_tests::proxy::{Fault, Proxy};
+use readside_tests::readside::{Into, Project};
+use readside_tests::redis::Redis;
+use readside_tests::until;
+use tokio_postgres::Client;
+
+const RUNBOOK: &str = "RUNBOOK.md";
+/// How long anything may take to be seen.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Expressions that have no answer while all is well.
+const EMPTY_WHEN_WELL: [&str; 2] = ["ALERTS", "readside_rebuild_progress_ratio"];
+/// What only `promtool` shows: it takes a state as large as the address space that is set aside for it.
+const NOT_LIVE: [&str; 1] = ["ReadsideStateNearLimit"];
+
+fn rule_file(name: &str) -> String {
+    fs::read_to_string(prometheus::shipped().join("rules").join(name)).unwrap()
+}
+
+/// The values of all lines `key: value` of a rule file.
+fn values<'a>(rules: &'a str, key: &str) -> Vec<&'a str> {
+    let key = format!("{key}: ");
+    rules
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("- ").unwrap_or(line).strip_prefix(&key)
+        })
+        .collect()
+}
+
+fn runbook() -> String {
+    fs::read_to_string(dashboards::shipped().join(RUNBOOK)).unwrap()
+}
+
+fn known() -> Known {
+    let mut metrics: BTreeSet<String> = readside_telemetry::ALL
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
+    metrics.extend(["up", "ALERTS"].map(str::to_owned));
+    metrics.extend(
+        values(&rule_file("recording.yml"), "record")
+            .into_iter()
+            .map(str::to_owned),
+    );
+    Known {
+        metrics,
+        uids: dashboards::read_all()
+            .unwrap()
+            .iter()
+            .map(|d| d.uid().to_owned())
+            .collect(),
+        anchors: anchors(&runbook()),
+    }
+}
+
+#[test]
+fn dashboards_are_well_made_and_use_only_what_exists() {
+    let boards = dashboards::read_all().unwrap();
+    let known = known();
+    assert_eq!(known.uids.len(), boards.len(), "a uid is there twice");
+    let mut expressions = 0;
+    for board in &boards {
+        assert_eq!(
+            board.problems(&known),
+            Vec::<String>::new(),
+            "{}",
+            board.file
+        );
+        expressions += board
+            .panels()
+            .iter()
+            .map(|panel| panel.targets.len())
+            .sum::<usize>();
+    }
+    assert!(
+        expressions > 30,
+        "only {expressions} expressions were found"
+    );
+}
+
+#[test]
+fn every_alert_has_a_severity_and_a_section_with_commands() {
+    let rules = rule_file("alerts.yml");
+    let names = values(&rules, "alert");
+    assert!(names.len() > 10);
+    assert_eq!(values(&rules, "summary").len(), names.len());
+    assert_eq!(values(&rules, "description").len(), names.len());
+    for labels in values(&rules, "labels") {
+        assert!(
+            ["{ severity: page }", "{ severity: warn }"].contains(&labels),
+            "{labels}"
+        );
+    }
+    let text = runbook();
+    let sections = anchors(&text);
+    let urls = values(&rules, "runbook_url");
+    for (name, url) in names.iter().zip(&urls) {
+        let (page, anchor) = url.split_once('#').unwrap();
+        assert!(page.ends_with("/dashboards/RUNBOOK.md"), "{url}");
+        assert_eq!(anchor, name.to_lowercase(), "{name} leads elsewhere");
+        assert!(sections.contains(anchor), "{name} has no section");
+        let section = text.split(&format!("## {name}\n")).nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        assert!(section.contains("```sh"), "{name}: no command");
+    }
+    assert_eq!(urls.len(), names.len());
+    for section in &sections {
+        assert!(
+            !section.starts_with("readside") || names.iter().any(|n| n.to_lowercase() == **section),
+            "the section `{section}` is of no alert"
+        );
+    }
+}
+
+#[test]
+fn a_metric_that_is_misspelt_in_a_rule_is_found() {
+    let known = known();
+    for file in ["recording.yml", "alerts.yml"] {
+        let text = rule_file(file);
+        assert!(unknown("readside_view_lag_second > 1", &known).len() == 1);
+        assert!(!text.contains("readside_view_lag_second "));
+    }
+}
+
+/// Every `readside …` of the runbook's commands is one that the program knows.
+#[tokio::test]
+async fn the_runbook_names_only_commands_and_flags_that_exist() {
+    let binary = tokio::task::spawn_blocking(readside_tests::readside::binary)
+        .await
+        .unwrap()
+        .unwrap();
+    let help = |command: &[&str]| {
+        let output = Command::new(&binary)
+            .args(command)
+            .arg("--help")
+            .output()
+            .unwrap();
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).unwrap())
+    };
+    let mut seen = 0;
+    let mut code = false;
+    for line in runbook().lines() {
+        if line.starts_with("```") {
+            code = line == "```sh";
+            continue;
+        }
+        let mut said: Vec<&str> = Vec::new();
+        if code {
+            said.extend(line.split('|').map(str::trim));
+        } else {
+            said.extend(line.split('`').skip(1).step_by(2));
+        }
+        for command in said {
+            let Some(rest) = command.strip_prefix("readside ") else {
+                continue;
+            };
+            let rest = rest.split('#').next().unwrap();
+            let mut words = rest.split_whitespace();
+            let name = words.next().unwrap();
+            let text = help(&[name]).unwrap_or_else(|| panic!("no command `{command}`"));
+            for flag in words.filter(|word| word.starts_with("--")) {
+                let flag = flag.split('=').next().unwrap();
+                assert!(text.contains(flag), "no flag `{flag}`: {command}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "only {seen} commands were found");
+}
+
+#[test]
+fn promtool_is_content_with_configuration_rules_and_their_timing() {
+    promtool(&["check", "config", "prometheus.yml"]).unwrap();
+    promtool(&["test", "rules", "rules_test.yml"]).unwrap();
+}
+
+/// A small file system of its own, so that it can be nearly full; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    const BYTES: u64 = 200 << 20;
+
+    /// `None` where we may not mount anything.
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let status = Command::new("mount")
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={}", Self::BYTES),
+                "tmpfs",
+            ])
+            .arg(at)
+            .status()
+            .unwrap();
+        status.success().then(|| Self(at.to_path_buf()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the process that uses it may be about to end.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The alerts as they come and go.
+struct Watch {
+    prometheus: Prometheus,
+    fired: BTreeSet<String>,
+    cleared: BTreeSet<String>,
+}
+
+impl Watch {
+    async fn matching(&self, name: &str, labels: &[(&str, &str)]) -> Result<Vec<Alert>> {
+        let firing = self.prometheus.firing().await?;
+        Ok(firing
+            .into_iter()
+            .filter(|alert| {
+                alert.name() == name
+                    && labels
+                        .iter()
+                        .all(|(l, v)| alert.labels.get(*l).is_some_and(|value| value == v))
+            })
+            .collect())
+    }
+
+    /// Waits until it fires; its texts have to be whole then.
+    async fn fires(&mut self, name: &str, labels: &[(&str, &str)]) {
+        let alert = until(&format!("{name} {labels:?} to fire"), LIMIT, || async {
+            let found = self.matching(name, labels).await?;
+            found.into_iter().next().context("it does not")
+        })
+        .await
+        .unwrap();
+        for (what, text) in &alert.annotations {
+            assert!(
+                !text.contains("<no value>") && !text.contains("error") && !text.contains("{{"),
+                "{name}: {what} is {text}"
+            );
+        }
+        eprintln!("fires: {}", alert.annotations["summary"]);
+        self.fired.insert(name.to_owned());
+    }
+
+    /// Waits until it does not fire any more.
+    async fn clears(&mut self, name: &str, labels: &[(&str, &str)]) {
+        assert!(self.fired.contains(name), "{name} has not fired");
+        until(&format!("{name} {labels:?} to clear"), LIMIT, || async {
+            let found = self.matching(name, labels).await?;
+            ensure!(found.is_empty(), "it still fires: {found:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+        self.cleared.insert(name.to_owned());
+    }
+
+    /// Waits until nothing fires at all.
+    async fn all_is_well(&mut self) {
+        until("all alerts to clear", LIMIT, || async {
+            let firing = self.prometheus.firing().await?;
+            let names: Vec<&str> = firing.iter().map(Alert::name).collect();
+            ensure!(names.is_empty(), "{names:?} fire");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+}
+
+/// Puts values into an expression in place of a dashboard's variables.
+fn filled_in(expression: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut text = expression
+        .replace("$__rate_interval", "10s")
+        .replace("$__range", "1m");
+    for (name, value) in variables {
+        text = text.replace(&format!("${{{name}}}"), value);
+        text = text.replace(&format!("${name}"), value);
+    }
+    text
+}
+
+/// Labels that a text with `{{label}}` or `{{ $labels.label }}` names.
+fn templated(text: &str) -> BTreeSet<String> {
+    text.split("{{")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("}}"))
+        .map(|(inside, _)| inside.trim())
+        .filter_map(|inside| match inside.strip_prefix("$labels.") {
+            Some(label) => Some(label),
+            None => (!inside.contains('$')).then_some(inside),
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// An expression has an answer, and uses no label that its metrics don't have.
+async fn check_expression(
+    prometheus: &Prometheus,
+    place: &str,
+    expression: &str,
+    named: &str,
+    may_be_empty: bool,
+) {
+    let found = mentioned(expression);
+    let mut labels: BTreeSet<String> = BTreeSet::new();
+    for metric in &found.metrics {
+        let of_metric = prometheus.labels_of(metric).await.unwrap();
+        assert!(
+            !of_metric.is_empty() || may_be_empty,
+            "{place}: `{metric}` has no series"
+        );
+        labels.extend(of_metric.into_keys());
+    }
+    if may_be_empty && labels.is_empty() {
+        // Nothing of it exists now; that it can be evaluated is all that can be said.
+        prometheus.query(expression).await.unwrap();
+        return;
+    }
+    for label in &found.labels {
+        assert!(
+            labels.contains(label),
+            "{place}: no metric of `{expression}` has a label `{label}`"
+        );
+    }
+    let samples = prometheus
+        .query(expression)
+        .await
+        .unwrap_or_else(|error| panic!("{place}: {error:#}"));
+    assert!(
+        may_be_empty || !samples.is_empty(),
+        "{place}: `{expression}` has no answer"
+    );
+    for sample in &samples {
+        assert!(
+            may_be_empty || !sample.value.is_nan(),
+            "{place}: `{expression}` is not a number"
+        );
+        for label in templated(named) {
+            assert!(
+                sample.labels.contains_key(&label),
+                "{place}: `{named}` names `{label}`, and there is {:?}",
+                sample.labels
+            );
+        }
+    }
+}
+
+async fn check_dashboard(prometheus: &Prometheus, board: &Dashboard) {
+    let mut chosen = BTreeMap::new();
+    for variable in board.variables() {
+        let Some((metric, label)) = &variable.query else {
+            continue;
+        };
+        let labels = prometheus
+            .labels_of(&filled_in(metric, &chosen))
+            .await
+            .unwrap();
+        let value = labels
+            .get(label)
+            .and_then(|values| values.first())
+            .unwrap_or_else(|| panic!("{}: variable `{}` has no value", board.file, variable.name));
+        chosen.insert(variable.name, value.clone());
+    }
+    for panel in board.panels() {
+        let place = format!("{}, panel `{}`", board.file, panel.title);
+        for (expression, legend) in &panel.targets {
+            let expression = filled_in(expression, &chosen);
+            let may_be_empty = EMPTY_WHEN_WELL.iter().any(|m| expression.contains(m));
+            let legend = if legend == "__auto" { "" } else { legend };
+            check_expression(prometheus, &place, &expression, legend, may_be_empty).await;
+        }
+    }
+}
+
+/// Every dashboard and every rule, while all is well.
+async fn check_everything(prometheus: &Prometheus) {
+    for board in dashboards::read_all().unwrap() {
+        check_dashboard(prometheus, &board).await;
+    }
+    let known = known();
+    for rule in prometheus.rules().await.unwrap() {
+        assert_eq!(rule.error, None, "rule `{}`", rule.name);
+        assert_eq!(
+            unknown(&rule.query, &known),
+            Vec::<String>::new(),
+            "rule `{}`",
+            rule.name
+        );
+        let place = format!("rule `{}`", rule.name);
+        let limited = rule.name == "readside:slot_safe:ratio";
+        check_expression(prometheus, &place, &rule.query, "", rule.alert || limited).await;
+    }
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE orders (id int PRIMARY KEY, status text NOT NULL, note text);
+    CREATE TABLE ratio (id int PRIMARY KEY, whole int NOT NULL, part int NOT NULL);
+    INSERT INTO orders SELECT i, 'open' FROM generate_series(1, 200) i;
+    INSERT INTO ratio SELECT i, 100, i FROM generate_series(1, 50) i;";
+
+/// An application that changes something all the time, until dropped.
+struct Application(tokio::task::JoinHandle<()>);
+
+impl Application {
+    fn start(url: String) -> Self {
+        Self(tokio::spawn(async move {
+            let mut n = 0_u32;
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let Ok(client) = readside_tests::postgres::connect(&url).await else {
+                    continue;
+                };
+                loop {
+                    n += 1;
+                    let change = format!(
+                        "UPDATE orders SET status = 'state {n}' WHERE id = 1 + {n} % 200; \
+                         UPDATE ratio SET whole = {n} WHERE id = 1 + {n} % 50"
+                    );
+                    if client.batch_execute(&change).await.is_err() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// `readside verify`, which has to find this (0) or something (1).
+async fn verify(project: &Project, args: &[&str], code: i32) {
+    let mut all = vec!["verify"];
+    all.extend(args);
+    let output = project.command(&all, LIMIT * 2).await.unwrap();
+    assert_eq!(output.code, Some(code), "{output:?}");
+}
+
+/// Writes this much WAL that no table has a part in.
+async fn write_wal(client: &Client, megabytes: u32) {
+    client
+        .batch_execute(&format!(
+            "SELECT count(pg_logical_emit_message(false, 'filler', repeat('x', 1048576))) FROM generate_series(1, {megabytes})"
+        ))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
+    let (mut source, reporting, mut redis) = tokio::try_join!(
+        Postgres::start(15, &[]),
+        Postgres::start(15, &[]),
+        Redis::start()
+    )
+    .unwrap();
+    let url = source.create_database("app").await.unwrap();
+    source
+        .client("app")
+        .await
+        .unwrap()
+        .batch_execute(SCHEMA)
+        .await
+        .unwrap();
+    let reports = reporting.create_database("reports").await.unwrap();
+    let to_redis = Proxy::start(redis.port()).await.unwrap();
+    let to_reporting = Proxy::start(reporting.port()).await.unwrap();
+    let mut project = Project::new(&url, "readside").unwrap();
+    project
+        .redis("cache", &redis.url())
+        .unwrap()
+        .postgres("reporting", &reports, "readside")
+        .unwrap()
+        .sink_by("cache", &to_redis.url(&redis.url(), redis.port()))
+        .unwrap()
+        .sink_by("reporting", &to_reporting.url(&reports, reporting.port()))
+        .unwrap()
+        .view(
+            "orders",
+            "SELECT id, status FROM orders",
+            &[Into::sink("cache"), Into::sink("reporting")],
+        )
+        .unwrap()
+        .lag_max("orders", "3s")
+        .unwrap()
+        .view(
+            "ratios",
+            "SELECT id, whole / part AS share FROM ratio",
+            &[Into::sink("cache")],
+        )
+        .unwrap()
+        .data_settings("changelog_bytes_max = \"100MB\"\nstate_flush_interval = \"1h\"\n")
+        .unwrap();
+    let disk = SmallDisk::mount(&project.data());
+    let mut watch = Watch {
+        prometheus: Prometheus::start(&[("> 691200", "> 45"), ("> 10737418240", "> 33554432")])
+            .await
+            .unwrap(),
+        fired: BTreeSet::new(),
+        cleared: BTreeSet::new(),
+    };
+
+    // Nothing is scraped; then a readside whose source is down; then one whose cache takes no connection.
+    watch.fires("ReadsideAbsent", &[]).await;
+    source.crash().await.unwrap();
+    to_redis.set(Fault::BlackHole);
+    let process = project.start(&[]).await.unwrap();
+    let target = project.admin_url().replace("http://", "");
+    watch.prometheus.scrape(&target).await.unwrap();
+    watch.clears("ReadsideAbsent", &[]).await;
+    watch.fires("ReadsideNotRunning", &[]).await;
+    watch.fires("ReadsideSourceDisconnected", &[]).await;
+    source.restart().await.unwrap();
+    let application = Application::start(url.clone());
+    watch.clears("ReadsideNotRunning", &[]).await;
+    watch.clears("ReadsideSourceDisconnected", &[]).await;
+    watch
+        .fires("ReadsideViewNotLive", &[("sink", "cache")])
+        .await;
+    watch.fires("ReadsideSinkDown", &[("sink", "cache")]).await;
+    to_redis.set(Fault::Pass);
+    watch.clears("ReadsideViewNotLive", &[]).await;
+    watch.clears("ReadsideSinkDown", &[]).await;
+
+    // All is well.
+    project.wait_caught_up(LIMIT).await.unwrap();
+    verify(&project, &[], 0).await;
+    watch.all_is_well().await;
+    check_everything(&watch.prometheus).await;
+
+    // A sink that is killed, one that answers nothing, and a source that keeps WAL for a transaction that is left open.
+    redis.crash().await.unwrap();
+    to_reporting.set(Fault::BlackHole);
+    let open = source.client("app").await.unwrap();
+    open.batch_execute("BEGIN; UPDATE orders SET note = 'mine' WHERE id = 200")
+        .await
+        .unwrap();
+    let admin = source.client("app").await.unwrap();
+    write_wal(&admin, 48).await;
+    watch.fires("ReadsideSinkDown", &[("sink", "cache")]).await;
+    watch.fires("ReadsideViewLate", &[("sink", "cache")]).await;
+    watch
+        .fires("ReadsideViewStuck", &[("sink", "reporting")])
+        .await;
+    watch.fires("ReadsideSlotRetainsMuch", &[]).await;
+    redis.restart().await.unwrap();
+    to_reporting.set(Fault::Pass);
+    admin
+        .batch_execute("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'")
+        .await
+        .unwrap();
+    admin
+        .batch_execute("SELECT pg_reload_conf()")
+        .await
+        .unwrap();
+    watch.fires("ReadsideSlotNearLimit", &[]).await;
+    watch.clears("ReadsideSlotRetainsMuch", &[]).await;
+    watch.clears("ReadsideSinkDown", &[]).await;
+    watch.clears("ReadsideViewStuck", &[]).await;
+    watch.clears("ReadsideViewLate", &[]).await;
+    let limited = watch
+        .prometheus
+        .query("readside:slot_safe:ratio")
+        .await
+        .unwrap();
+    assert!(!limited.is_empty());
+    open.batch_execute("ROLLBACK").await.unwrap();
+    until("the slot to advance", LIMIT, || async {
+        // What the slot may forget is written down at a checkpoint.
+        admin.batch_execute("CHECKPOINT").await?;
+        let found = watch.matching("ReadsideSlotNearLimit", &[]).await?;
+        ensure!(found.is_empty(), "it keeps the WAL");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    watch.clears("ReadsideSlotNearLimit", &[]).await;
+
+    // A row without a value; one that somebody else wrote; a disk that is nearly full; no verify for long.
+    admin
+        .batch_execute("UPDATE ratio SET part = 0 WHERE id = 7")
+        .await
+        .unwrap();
+    let mut connection = redis.connection().await.unwrap();
+    redis::cmd("SET")
+        .arg("orders:100000")
+        .arg("{}")
+        .query_async::<()>(&mut connection)
+        .await
+        .unwrap();
+    let filler = project.data().join("filler");
+    if disk.is_some() {
+        let status = Command::new("fallocate")
+            .args([
+                "-l",
+                &(SmallDisk::BYTES * 93 / 100 - used(&project.data())).to_string(),
+            ])
+            .arg(&filler)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+    verify(&project, &["orders"], 1).await;
+    watch
+        .fires(
+            "ReadsideVerifyMismatch",
+            &[("view", "orders"), ("sink", "cache")],
+        )
+        .await;
+    watch
+        .fires(
+            "ReadsideDeadLetters",
+            &[("view", "ratios"), ("sink", "cache")],
+        )
+        .await;
+    if disk.is_some() {
+        watch.fires("ReadsideDiskNearlyFull", &[]).await;
+        fs::remove_file(&filler).unwrap();
+        watch.clears("ReadsideDiskNearlyFull", &[]).await;
+    }
+    verify(&project, &["orders", "--repair"], 1).await;
+    verify(&project, &["orders"], 0).await;
+    watch.clears("ReadsideVerifyMismatch", &[]).await;
+    admin
+        .batch_execute("UPDATE ratio SET part = 7 WHERE id = 7")
+        .await
+        .unwrap();
+    watch.clears("ReadsideDeadLetters", &[]).await;
+    watch
+        .fires("ReadsideVerifyOverdue", &[("view", "ratios")])
+        .await;
+    verify(&project, &[], 0).await;
+    watch.clears("ReadsideVerifyOverdue", &[]).await;
+
+    // A source that stops.
+    source.stop_fast().await.unwrap();
+    watch.fires("ReadsideSourceDisconnected", &[]).await;
+    watch.fires("ReadsideViewLate", &[("view", "orders")]).await;
+    source.restart().await.unwrap();
+    watch.clears("ReadsideSourceDisconnected", &[]).await;
+    watch.clears("ReadsideViewLate", &[]).await;
+
+    // A changelog that is not trimmed, since state is not flushed; then a readside that is killed.
+    source
+        .client("app")
+        .await
+        .unwrap()
+        .batch_execute("UPDATE orders SET note = repeat('x', 1048576) WHERE id <= 84")
+        .await
+        .unwrap();
+    watch.fires("ReadsideChangelogNearLimit", &[]).await;
+    process.kill9().await.unwrap();
+    watch.fires("ReadsideDown", &[]).await;
+    let _process = project.run().await.unwrap();
+    watch.clears("ReadsideDown", &[]).await;
+    watch.clears("ReadsideChangelogNearLimit", &[]).await;
+    project.wait_caught_up(LIMIT).await.unwrap();
+    drop(application);
+    project.check_converged(LIMIT).await.unwrap();
+
+    let mut expected: BTreeSet<String> = values(&rule_file("alerts.yml"), "alert")
+        .into_iter()
+        .filter(|name| !NOT_LIVE.contains(name))
+        .map(str::to_owned)
+        .collect();
+    if disk.is_none() {
+        expected.remove("ReadsideDiskNearlyFull");
+    }
+    assert_eq!(watch.fired, expected);
+    assert_eq!(watch.cleared, expected);
+}
+
+/// Bytes in use on the file system of a path.
+fn used(path: &Path) -> u64 {
+    let output = Command::new("df")
+        .args(["--output=used", "-B1"])
+        .arg(path)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .nth(1)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
