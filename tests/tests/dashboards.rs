@@ -13,7 +13,7 @@ use readside_tests::dashboards::{self, Dashboard, Known, anchors, mentioned, unk
 use readside_tests::postgres::Postgres;
 use readside_tests::prometheus::{self, Alert, Prometheus, promtool};
 use readside_tests::proxy::{Fault, Proxy};
-use readside_tests::readside::{Into, Project};
+use readside_tests::readside::{Into, Process, Project};
 use readside_tests::redis::Redis;
 use readside_tests::until;
 use tokio_postgres::Client;
@@ -132,11 +132,19 @@ fn every_alert_has_a_severity_and_a_section_with_commands() {
 #[test]
 fn a_metric_that_is_misspelt_in_a_rule_is_found() {
     let known = known();
+    let mut seen = 0;
     for file in ["recording.yml", "alerts.yml"] {
-        let text = rule_file(file);
-        assert!(unknown("readside_view_lag_second > 1", &known).len() == 1);
-        assert!(!text.contains("readside_view_lag_second "));
+        let rules = rule_file(file);
+        for expression in values(&rules, "expr").into_iter().filter(|e| *e != "|-") {
+            assert_eq!(unknown(expression, &known), Vec::<String>::new());
+            let misspelt = expression.replace("readside", "raedside");
+            if misspelt.contains("raedside_") || misspelt.contains("raedside:") {
+                assert!(!unknown(&misspelt, &known).is_empty(), "{misspelt}");
+                seen += 1;
+            }
+        }
     }
+    assert!(seen > 15, "only {seen} expressions were found");
 }
 
 /// Every `readside …` of the runbook's commands is one that the program knows.
@@ -275,6 +283,18 @@ impl Watch {
         .await
         .unwrap();
         self.cleared.insert(name.to_owned());
+    }
+
+    /// Waits until the dashboard's row "which part is behind" names this one.
+    async fn names_part(&self, part: &str) {
+        let expression = format!("readside:part_behind:bool{{part=\"{part}\"}} == 1");
+        until(&expression, LIMIT, || async {
+            let found = self.prometheus.query(&expression).await?;
+            ensure!(!found.is_empty(), "it keeps up");
+            Ok(())
+        })
+        .await
+        .unwrap();
     }
 
     /// Waits until nothing fires at all.
@@ -418,6 +438,96 @@ async fn check_everything(prometheus: &Prometheus, empty: &[&str]) {
         let may_be_empty = rule.alert || empty.iter().any(|part| rule.query.contains(part));
         check_expression(prometheus, &place, &rule.query, "", may_be_empty).await;
     }
+}
+
+/// Every metric of ours and the labels that it has besides those of its target.
+fn labels_that_are_promised(name: &str) -> &'static [&'static str] {
+    use readside_telemetry as named;
+    match name {
+        named::CHANGES_TOTAL | named::LOAD_ROWS_TOTAL => &["table"],
+        named::SINK_UP | named::SINK_REQUEST_SECONDS => &["sink"],
+        named::SINK_WRITES_TOTAL => &["outcome", "sink", "view"],
+        named::VIEW_STATE => &["sink", "state", "view"],
+        named::VIEW_LAG_SECONDS
+        | named::VIEW_LAG_MAX_SECONDS
+        | named::VIEW_LAG_BYTES
+        | named::VIEW_PENDING_KEYS
+        | named::VIEW_PENDING_SECONDS
+        | named::VIEW_FRESHNESS_SECONDS
+        | named::DEAD_LETTERS
+        | named::VERIFY_MISMATCHES
+        | named::VERIFY_LAST_SUCCESS_TIMESTAMP_SECONDS => &["sink", "view"],
+        named::SLOT_STATE => &["state"],
+        named::PHASE => &["phase"],
+        named::BUILD_INFO => &["version"],
+        _ => &[],
+    }
+}
+
+/// What `/metrics` shows while all is well: all that there is, with the labels that are promised.
+async fn check_metrics(prometheus: &Prometheus) {
+    for name in readside_telemetry::ALL {
+        if *name == readside_telemetry::REBUILD_PROGRESS_RATIO {
+            continue;
+        }
+        let promised: BTreeSet<String> = ["job", "instance", "__name__"]
+            .iter()
+            .chain(labels_that_are_promised(name))
+            .map(|label| (*label).to_owned())
+            .collect();
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        for series in [(*name).to_owned(), format!("{name}_count")] {
+            found.extend(prometheus.labels_of(&series).await.unwrap().into_keys());
+        }
+        assert_eq!(found, promised, "the labels of `{name}`");
+    }
+}
+
+/// So many keys go through, and every count on the way moves by as much.
+async fn check_that_counts_move(project: &Project, process: &Process, client: &Client) {
+    const KEYS: f64 = 3000.0;
+    let counts = [
+        ("readside_changes_total", "table=\"public.orders\""),
+        (
+            "readside_view_freshness_seconds_count",
+            "sink=\"reporting\"",
+        ),
+        (
+            "readside_sink_writes_total",
+            "outcome=\"applied\",sink=\"reporting\"",
+        ),
+    ];
+    let mut before = Vec::new();
+    for (name, label) in counts {
+        before.push(process.metric(name, &[label]).await.unwrap().unwrap());
+    }
+    let changelog = process
+        .metric("readside_changelog_bytes", &[])
+        .await
+        .unwrap();
+    client
+        .batch_execute("INSERT INTO orders SELECT 1000 + i, 'new' FROM generate_series(1, 3000) i")
+        .await
+        .unwrap();
+    project.wait_caught_up(LIMIT).await.unwrap();
+    for ((name, label), before) in counts.into_iter().zip(before) {
+        let now = process.metric(name, &[label]).await.unwrap().unwrap();
+        // The application adds some of its own, but not thousands.
+        assert!(now >= before + KEYS, "`{name}` went from {before} to {now}");
+    }
+    let now = process
+        .metric("readside_changelog_bytes", &[])
+        .await
+        .unwrap();
+    assert!(
+        now > changelog,
+        "the changelog has {now:?} bytes, as before"
+    );
+    let loaded = process
+        .metric("readside_load_rows_total", &["public.orders"])
+        .await
+        .unwrap();
+    assert_eq!(loaded, Some(200.0));
 }
 
 /// The runbook's SQL, in blocks.
@@ -569,6 +679,26 @@ async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
     verify(&project, &[], 0).await;
     watch.all_is_well().await;
     check_everything(&watch.prometheus, &EMPTY_WHEN_WELL).await;
+    for wrong in [
+        "readside_dead_lettres",
+        "sum by (veiw) (readside_dead_letters)",
+        "readside_dead_letters{veiw=\"orders\"}",
+        "readside_dead_letters{view=\"odrers\"}",
+    ] {
+        let found = answered(&watch.prometheus, wrong, "", false).await;
+        assert!(found.is_err(), "nothing is found wrong with `{wrong}`");
+    }
+    let named = answered(
+        &watch.prometheus,
+        "readside_dead_letters",
+        "{{veiw}}",
+        false,
+    )
+    .await;
+    assert!(named.is_err());
+    check_metrics(&watch.prometheus).await;
+    let client = source.client("app").await.unwrap();
+    check_that_counts_move(&project, &process, &client).await;
     let sql = runbook_sql();
     assert!(sql.len() > 5);
     for block in sql {
@@ -591,6 +721,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
     watch
         .fires("ReadsideViewStuck", &[("sink", "reporting")])
         .await;
+    watch.names_part("sink").await;
     watch.fires("ReadsideSlotRetainsMuch", &[]).await;
     redis.restart().await.unwrap();
     to_reporting.set(Fault::Pass);
@@ -679,6 +810,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
     // A source that stops.
     source.stop_fast().await.unwrap();
     watch.fires("ReadsideSourceDisconnected", &[]).await;
+    watch.names_part("source").await;
     watch.fires("ReadsideViewLate", &[("view", "orders")]).await;
     source.restart().await.unwrap();
     watch.clears("ReadsideSourceDisconnected", &[]).await;
