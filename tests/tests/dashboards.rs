@@ -846,6 +846,39 @@ async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
     assert_eq!(watch.cleared, expected);
 }
 
+#[tokio::test]
+async fn a_source_that_has_nothing_to_say_is_not_late() {
+    // It says nothing by itself, ever.
+    let source = Postgres::start(15, &[("wal_sender_timeout", "0")])
+        .await
+        .unwrap();
+    let redis = Redis::start().await.unwrap();
+    let url = source.create_database("app").await.unwrap();
+    let client = source.client("app").await.unwrap();
+    client.batch_execute(SCHEMA).await.unwrap();
+    let mut project = Project::new(&url, "readside").unwrap();
+    project
+        .redis("cache", &redis.url())
+        .unwrap()
+        .view(
+            "orders",
+            "SELECT id, status FROM orders",
+            &[Into::sink("cache")],
+        )
+        .unwrap();
+    let process = project.run().await.unwrap();
+    project.wait_caught_up(LIMIT).await.unwrap();
+    for _ in 0..80 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let lag = process
+            .metric("readside_source_lag_seconds", &[])
+            .await
+            .unwrap();
+        // Silence counts from fifteen seconds on.
+        assert!(lag.is_some_and(|lag| lag < 15.0), "{lag:?}");
+    }
+}
+
 /// Bytes in use on the file system of a path.
 fn used(path: &Path) -> u64 {
     let output = Command::new("df")

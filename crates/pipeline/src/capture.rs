@@ -26,6 +26,9 @@ use crate::watchdog::Watchdog;
 
 /// How often the server hears from us while nothing makes it sooner.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// How long a server may be silent before it is asked for a sign of life. It says nothing by itself for half of its
+/// `wal_sender_timeout`, which may be anything.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// How many frames are taken in before they are made durable.
 const FRAMES_MAX: usize = 20_000;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -143,6 +146,9 @@ impl Capture {
                     self.trim()?;
                     reading.owed = true;
                     self.settle(&mut stream, &mut reading).await?;
+                    if self.is_silent() {
+                        self.ask.notify_one();
+                    }
                     continue;
                 }
             };
@@ -259,6 +265,11 @@ impl Capture {
                 .clock_offset_micros
                 .map_or(offset, |o| o.min(offset)),
         );
+    }
+
+    fn is_silent(&self) -> bool {
+        let heard = self.facts.lock().source.last_heard;
+        heard.is_none_or(|at| at.elapsed() > SILENCE_MAX)
     }
 
     fn message(&mut self, data: Bytes, reading: &mut Reading) -> Result<(), PipelineError> {

@@ -592,7 +592,7 @@ impl Pipeline {
             let end = slot
                 .restart_lsn
                 .zip(retained)
-                .map(|(lsn, kept)| crate::stream_lsn(Lsn(lsn.0.saturating_add(kept)), 16 << 20));
+                .and_then(|(lsn, kept)| end_that_the_stream_reaches(lsn, kept));
             self.facts.metrics.set_slot_retained(Retained {
                 bytes: retained.unwrap_or(0),
                 safe_bytes: safe,
@@ -706,6 +706,14 @@ impl Pipeline {
     }
 }
 
+/// Where WAL ends that begins at `from`, if the stream ever gets there: what is written is cut at the edge of a page, as often as not
+/// within a record that is finished much later.
+fn end_that_the_stream_reaches(from: Lsn, bytes: u64) -> Option<Lsn> {
+    const PAGE: u64 = 8192;
+    let end = Lsn(from.0.checked_add(bytes)?);
+    (!end.0.is_multiple_of(PAGE)).then(|| crate::stream_lsn(end, 16 << 20))
+}
+
 /// Returns once the flag is up, or can't be raised any more.
 async fn raised(stop: &mut watch::Receiver<bool>) {
     while !*stop.borrow() {
@@ -721,5 +729,26 @@ impl From<SinkError> for PipelineError {
             sink: String::new(),
             error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edge_of_a_page_is_no_end_that_the_stream_is_behind() {
+        let from = Lsn(0x0100_0028);
+        assert_eq!(
+            end_that_the_stream_reaches(from, 0x10),
+            Some(Lsn(0x0100_0038))
+        );
+        assert_eq!(end_that_the_stream_reaches(from, 0x1FD8), None);
+        // Just after a page's header is the page's start, by the stream's count.
+        assert_eq!(
+            end_that_the_stream_reaches(from, 0x1FD8 + 24),
+            Some(Lsn(0x0100_2000))
+        );
+        assert_eq!(end_that_the_stream_reaches(Lsn(u64::MAX), 1), None);
     }
 }
