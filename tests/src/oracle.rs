@@ -24,7 +24,7 @@ pub async fn source(url: &str, sql: &str) -> Result<Vec<String>> {
     // The line break ends a comment at the end of the view.
     rows(
         &client,
-        &format!("SELECT to_jsonb(v)::text FROM (\n{sql}\n) v"),
+        &format!("SELECT to_jsonb(v.*)::text FROM (\n{sql}\n) v"),
     )
     .await
 }
@@ -34,7 +34,7 @@ pub async fn table(url: &str, schema: &str, table: &str) -> Result<Vec<String>> 
     let client = postgres::connect(url).await?;
     rows(
         &client,
-        &format!("SELECT (to_jsonb(t) - '_key')::text FROM \"{schema}\".\"{table}\" t"),
+        &format!("SELECT (to_jsonb(t.*) - '_key')::text FROM \"{schema}\".\"{table}\" t"),
     )
     .await
 }

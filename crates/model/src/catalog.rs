@@ -65,6 +65,8 @@ pub enum RelationKind {
     Table,
     /// A partitioned table.
     Partitioned,
+    /// An ordinary table from which others inherit: a query on it reads their rows too. Views over it are refused.
+    Parent,
 }
 
 /// How the stream identifies old rows.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::key::skip_key;
-use crate::output::element_type;
+use crate::output::{element_type, field_type, interval_of_span};
 use crate::{Array, EnumLabel, Numeric, Type, Value};
 
 /// The value of the first component of an ascending key, and its length.
 ///
-/// What is not part of equality is gone: a numeric's trailing zeros, a bpchar's padding, the sign of zero. `None` where the bytes are
-/// no key of this type, and for types whose values cannot be told from their key (interval, rows).
+/// What is not part of equality is gone: a numeric's trailing zeros, a bpchar's padding, the sign of zero, an interval's
+/// division into months, days and time. `None` where the bytes are no key of this type.
 #[must_use]
 pub fn decode_key(bytes: &[u8], ty: &Type) -> Option<(Value, usize)> {
     let length = skip_key(bytes)?;
@@ -61,7 +61,14 @@ pub fn decode_key(bytes: &[u8], ty: &Type) -> Option<(Value, usize)> {
             })
         }
         Type::Array(_) => Value::Array(Arc::new(array(body, element_type(ty))?)),
-        Type::Interval | Type::Record(_) | Type::Domain(_) => return None,
+        Type::Interval => {
+            let mut b: [u8; 16] = body.try_into().ok()?;
+            b[0] ^= 0x80;
+            Value::Interval(interval_of_span(i128::from_be_bytes(b)))
+        }
+        Type::Record(_) => Value::Record(record(body, ty)?),
+        // A domain's base is no domain.
+        Type::Domain(_) => return None,
     };
     Some((value, length))
 }
@@ -133,6 +140,17 @@ fn text(body: &[u8]) -> Option<Arc<str>> {
     String::from_utf8(unescaped(body)?).ok().map(Arc::from)
 }
 
+fn record(body: &[u8], ty: &Type) -> Option<Arc<[Value]>> {
+    let mut at = 0;
+    let mut fields = Vec::new();
+    while *body.get(at)? != 0 {
+        let (value, length) = decode_key(body.get(at..)?, field_type(ty, fields.len()))?;
+        fields.push(value);
+        at += length;
+    }
+    Some(fields.into())
+}
+
 fn array(body: &[u8], element: &Type) -> Option<Array> {
     let mut at = 0;
     let mut elements = Vec::new();
@@ -202,6 +220,19 @@ mod tests {
                 vec!["2024-02-29 10:00:00.5+00", "-infinity"],
             ),
             (Type::Bytea, vec!["\\x", "\\x0001ff"]),
+            (
+                Type::Interval,
+                vec![
+                    "00:00:00",
+                    "1 mon 2 days -03:04:05.000006",
+                    "-24:00:00",
+                    "178000000 years",
+                ],
+            ),
+            (
+                Type::Array(Arc::new(Type::Interval)),
+                vec!["{1 day,24:00:00,NULL}"],
+            ),
             (array, vec!["{}", "{a,NULL,\"b c\"}", "[0:1]={x,y}"]),
         ] {
             for text in texts {

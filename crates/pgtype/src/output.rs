@@ -194,7 +194,7 @@ pub(crate) fn canonical(value: &Value, ty: &Type) -> Value {
         Value::Float4(x) if *x == 0.0 => Value::Float4(0.0),
         Value::Float8(x) if *x == 0.0 => Value::Float8(0.0),
         Value::Text(s) if *ty.base() == Type::Bpchar => Value::text(s.trim_end_matches(' ')),
-        Value::Interval(i) => Value::Interval(canonical_interval(i)),
+        Value::Interval(i) => Value::Interval(interval_of_span(i.span())),
         Value::Jsonb(s) => Value::Jsonb(crate::jsonb::canonical_numbers(s)),
         Value::Array(array) => {
             let element = element_type(ty);
@@ -221,9 +221,8 @@ pub(crate) fn canonical(value: &Value, ty: &Type) -> Value {
     }
 }
 
-/// The same length in days and time; in months only where days alone do not hold it.
-fn canonical_interval(interval: &datetime::Interval) -> datetime::Interval {
-    let span = interval.span();
+/// The interval of this length in days and time; in months only where days alone do not hold it.
+pub(crate) fn interval_of_span(span: i128) -> datetime::Interval {
     let day = i128::from(datetime::MICROS_PER_DAY);
     let (days, micros) = (span / day, span % day);
     let micros = i64::try_from(micros).unwrap_or(0);

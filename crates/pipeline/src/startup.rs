@@ -13,8 +13,8 @@ use readside_projection::{
 };
 use readside_sink::{TargetColumn, ViewTarget};
 use readside_source::{
-    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, connect_sql,
-    ensure_publication, load_catalog, publication, slot_status, table_fingerprints,
+    ReplicationClient, SlotKind, SqlClient, TableChange, TableFingerprint, column_difference,
+    connect_sql, ensure_publication, load_catalog, publication, slot_status, table_fingerprints,
 };
 use readside_state::{Committed, FlushMode, Options as StateOptions, State};
 use tracing::{info, warn};
@@ -152,7 +152,7 @@ pub(crate) async fn open(
     let client = connect_sql(&config.source).await?;
     let catalog = load_catalog(&client).await?;
     let plans = compile_views(config, &catalog)?;
-    check_columns(&client, config, &plans).await?;
+    check_columns(&client, &catalog, config, &plans).await?;
     let tables = tables_of(&plans);
     let generated = generated_columns(&catalog, &tables)?;
     std::fs::create_dir_all(&config.data_dir)
@@ -434,6 +434,7 @@ async fn new_slot(
 /// Postgres' own description of each query against ours: a view whose types we see otherwise is never kept.
 async fn check_columns(
     client: &SqlClient,
+    catalog: &Catalog,
     config: &RunConfig,
     plans: &[Arc<Plan>],
 ) -> Result<(), PipelineError> {
@@ -442,34 +443,8 @@ async fn check_columns(
             .prepare(&plan.sql)
             .await
             .map_err(readside_source::SourceError::from)?;
-        let theirs: Vec<(String, u32)> = described
-            .columns()
-            .iter()
-            .map(|c| (c.name().to_owned(), c.type_().oid()))
-            .collect();
-        let ours: Vec<(String, u32)> = plan
-            .columns
-            .iter()
-            .map(|c| (c.name.clone(), c.ty.base().oid()))
-            .collect();
-        if theirs != ours {
-            let differing = theirs.iter().zip(&ours).find(|(t, o)| t != o);
-            let (column, reason) = match differing {
-                Some(((name, oid), (own, own_oid))) => (
-                    name.clone(),
-                    format!(
-                        "Postgres says column `{name}` of type {oid}, readside `{own}` of type {own_oid}"
-                    ),
-                ),
-                None => (
-                    String::new(),
-                    format!(
-                        "Postgres says {} columns, readside {}",
-                        theirs.len(),
-                        ours.len()
-                    ),
-                ),
-            };
+        let ours = plan.columns.iter().map(|c| (c.name.as_str(), &c.ty));
+        if let Some(difference) = column_difference(described.columns(), ours, catalog) {
             return Err(PipelineError::Target {
                 view: view.name.clone(),
                 sink: view
@@ -478,7 +453,7 @@ async fn check_columns(
                     .map(|i| i.sink.clone())
                     .unwrap_or_default(),
                 reason: format!(
-                    "{reason}\n  hint: cast the column `{column}` explicitly, and report this"
+                    "{difference}\n  hint: cast the column explicitly, and please report this query"
                 ),
             });
         }

@@ -173,9 +173,9 @@ async fn source_rows(
         list.push_str(", ");
     }
     match form {
-        DocumentForm::Json if hidden.is_empty() => list.push_str("to_jsonb(v)::text"),
+        DocumentForm::Json if hidden.is_empty() => list.push_str("to_jsonb(v.*)::text"),
         DocumentForm::Json => list.push_str(&format!(
-            "(to_jsonb(v) - ARRAY[{}])::text",
+            "(to_jsonb(v.*) - ARRAY[{}])::text",
             hidden.join(", ")
         )),
         DocumentForm::Columns => list.push_str(&columns(

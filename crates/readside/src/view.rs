@@ -8,7 +8,7 @@ use readside_model::Catalog;
 use readside_plan::{Plan, Relation};
 use readside_sink::{TargetColumn, ViewTarget};
 use readside_sinks::KeyTemplate;
-use readside_source::SqlClient;
+use readside_source::{SqlClient, column_difference};
 use readside_sql::compile;
 
 use crate::config::{Config, Place, SinkKind, ViewConfig, ViewSinkConfig};
@@ -147,32 +147,11 @@ pub(crate) async fn described(
             .map_or_else(|| error.to_string(), |db| db.message().to_owned());
         format!("view `{view}`: Postgres refuses the query: {said}")
     })?;
-    let theirs = statement.columns();
-    if theirs.len() != plan.columns.len() {
+    let ours = plan.columns.iter().map(|c| (c.name.as_str(), &c.ty));
+    if let Some(difference) = column_difference(statement.columns(), ours, catalog) {
         return Err(format!(
-            "view `{view}`: Postgres gives {} columns, readside {}\n  hint: please report this query",
-            theirs.len(),
-            plan.columns.len()
+            "view `{view}`: {difference}\n  hint: please report this query"
         ));
     }
-    for (theirs, ours) in theirs.iter().zip(&plan.columns) {
-        let same_type = theirs.type_().oid() == ours.ty.base().oid();
-        if theirs.name() != ours.name || !same_type {
-            return Err(format!(
-                "view `{view}`: Postgres calls a column `{}` of type {}, readside `{}` of type {}\n  hint: please report this query",
-                theirs.name(),
-                type_name(catalog, theirs.type_()),
-                ours.name,
-                readside_pgtype::format_type(&ours.ty, -1),
-            ));
-        }
-    }
     Ok(())
-}
-
-fn type_name(catalog: &Catalog, ty: &tokio_postgres::types::Type) -> String {
-    catalog.types.get(&ty.oid()).map_or_else(
-        || ty.name().to_owned(),
-        |ty| readside_pgtype::format_type(ty, -1),
-    )
 }

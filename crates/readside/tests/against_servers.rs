@@ -19,7 +19,8 @@ INSERT INTO orders VALUES (10, 1, 12.50, E'a "note"\nof two lines', 'ab'), (11, 
 INSERT INTO lines VALUES (10, 'a:b', 2), (10, 'c%d', 1), (11, '', 5);
 "#;
 
-const ORDERS: &str = "-- what a reader sees of an order\nSELECT o.id, o.total, o.note, o.code, c.name AS customer, c.mood\n\
+/// One column has the name that whoever wraps the query may give to its rows.
+const ORDERS: &str = "-- what a reader sees of an order\nSELECT o.id, o.total, o.note, o.code, c.name AS customer, c.mood AS v\n\
                       FROM orders o JOIN customers c ON c.id = o.customer_id;\n-- the end\n";
 const LINES: &str = "SELECT quantity, sku, order_id FROM lines -- no semicolon";
 
@@ -199,7 +200,7 @@ async fn preview_shows_keys_and_documents_as_the_sink_would_get_them() {
         let id = row["key"].as_str().unwrap().strip_prefix("order:").unwrap();
         let document: String = client
             .query_one(
-                &format!("SELECT to_jsonb(v)::text FROM ({query}) v WHERE id = {id}"),
+                &format!("SELECT to_jsonb(v.*)::text FROM ({query}) v WHERE id = {id}"),
                 &[],
             )
             .await
@@ -241,6 +242,33 @@ async fn explain_names_the_key_and_agrees_with_postgres_about_the_columns() {
     let (code, stdout, _) = scene.run(&["explain", "orders"]);
     assert_eq!(code, 0);
     assert!(stdout.starts_with("view orders\n"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_of_users_types_and_rows_are_of_the_types_that_postgres_says() {
+    let scene = Scene::new().await;
+    scene.write(
+        "kinds.sql",
+        "SELECT c.id, c, ARRAY[c.mood] AS moods, ARRAY(SELECT o.total FROM orders o) AS totals,
+                (SELECT array_agg(o ORDER BY o.id) FROM orders o) AS orders FROM customers c",
+    );
+    scene.configure(
+        &scene.postgres.url_of("shop"),
+        "[views.kinds]\nquery = \"kinds.sql\"\ninto = [{ sink = \"cache\" }]\n",
+    );
+    let (code, stdout, stderr) = scene.run(&["explain", "kinds", "--json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let plan: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let types: Vec<&str> = plan["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        types,
+        ["integer", "record", "mood[]", "amount[]", "record[]"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

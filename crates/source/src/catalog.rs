@@ -90,7 +90,8 @@ async fn load(client: &Client) -> Result<Catalog, SourceError> {
 
 async fn tables(client: &Client) -> Result<BTreeMap<u32, Table>, SourceError> {
     let sql = format!(
-        "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::float8, c.relrowsecurity \
+        "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::float8, c.relrowsecurity, \
+           EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' AND {USER_SCHEMA}"
     );
@@ -104,10 +105,10 @@ async fn tables(client: &Client) -> Result<BTreeMap<u32, Table>, SourceError> {
                 oid,
                 schema: row.try_get(1)?,
                 name: row.try_get(2)?,
-                kind: if kind == "p" {
-                    RelationKind::Partitioned
-                } else {
-                    RelationKind::Table
+                kind: match (kind.as_str(), row.try_get(6)?) {
+                    ("p", _) => RelationKind::Partitioned,
+                    (_, true) => RelationKind::Parent,
+                    (_, false) => RelationKind::Table,
                 },
                 columns: Vec::new(),
                 identity: Vec::new(),

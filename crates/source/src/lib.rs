@@ -14,6 +14,7 @@ mod catalog;
 mod check;
 mod config;
 mod copy_text;
+mod described;
 mod error;
 mod identity;
 mod publication;
@@ -38,6 +39,7 @@ pub use config::{
     SslMode,
 };
 pub use copy_text::Row;
+pub use described::column_difference;
 pub use error::{Remedy, ServerError, SourceError};
 pub use identity::{IdentityProblem, RelationIdentity};
 pub use publication::{

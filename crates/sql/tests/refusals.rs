@@ -63,6 +63,10 @@ fn names_are_looked_up_as_postgres_does() {
             "relation \"orderz\" does not exist",
         ),
         (
+            "SELECT id FROM documents",
+            "other tables inherit from `public.documents`, so a query on it reads their rows too, which is not supported",
+        ),
+        (
             "SELECT id FROM other.orders",
             "relation \"other.orders\" does not exist",
         ),

@@ -112,7 +112,7 @@ async fn database(postgres: &Postgres, seed: u64, schema: &Schema) -> Result<Sql
 /// Compares documents, and columns with the hidden keys; false if the view is refused.
 async fn compare(client: &SqlClient, schema: &Schema, tables: &Tables, sql: &str) -> Result<bool> {
     let theirs = client
-        .query(&format!("SELECT to_jsonb(v)::text FROM ({sql}) v"), &[])
+        .query(&format!("SELECT to_jsonb(v.*)::text FROM ({sql}) v"), &[])
         .await;
     let plan = match readside_sql::compile("v", sql, &schema.catalog()) {
         Ok(plan) => Arc::new(plan),

@@ -67,7 +67,7 @@ async fn rows(client: &SqlClient, plan: &Plan, limit: u32) -> Result<Vec<Row>, F
     }
     // The line break ends a comment that may stand last in the view.
     let sql = format!(
-        "SELECT v.*, (to_jsonb(v){hidden})::text FROM ({}\n) AS v LIMIT {limit}",
+        "SELECT v.*, (to_jsonb(v.*){hidden})::text FROM ({}\n) AS v LIMIT {limit}",
         plan.verify_sql
     );
     let messages = client

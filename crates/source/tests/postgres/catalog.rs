@@ -28,6 +28,7 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
              ALTER TABLE shop.events ATTACH PARTITION shop.events_1 FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
              CREATE TABLE shop.events_2 PARTITION OF shop.events FOR VALUES FROM ('2021-01-01') TO ('2022-01-01') PARTITION BY RANGE (id);
              CREATE TABLE shop.events_2a PARTITION OF shop.events_2 DEFAULT;
+             CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child () INHERITS (parent);
              CREATE TABLE full_identity (a int, b int); ALTER TABLE full_identity REPLICA IDENTITY FULL;
              CREATE TABLE by_index (a int NOT NULL, b int); CREATE UNIQUE INDEX by_index_a ON by_index (a);
              ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_a;
@@ -48,7 +49,9 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
         sorted,
         [
             "public.by_index",
+            "public.child",
             "public.full_identity",
+            "public.parent",
             "shop.customers",
             "shop.events",
             "shop.orders"
@@ -125,6 +128,8 @@ async fn the_catalog_is_as_the_application_made_it() -> Result<()> {
 
     let events = table("events");
     assert_eq!(events.kind, RelationKind::Partitioned);
+    assert_eq!(table("parent").kind, RelationKind::Parent);
+    assert_eq!(table("child").kind, RelationKind::Table);
     let mut leaves = vec![
         oid(&client, "shop.events_1").await?,
         oid(&client, "shop.events_2a").await?,

@@ -3,7 +3,7 @@
 use readside_expr::{
     Collation, ColumnRef, Derivation, Expr, OccId, Typed, resolve_operator, unify,
 };
-use readside_model::{Catalog, Table};
+use readside_model::{Catalog, RelationKind, Table};
 use readside_plan::{FromItem, Relation};
 use sqlparser::ast::{
     self, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Spanned, TableAlias,
@@ -369,6 +369,16 @@ impl Binder<'_> {
     }
 
     fn table(&mut self, table: &Table, alias: Option<&TableAlias>, span: Span) -> Checked<Item> {
+        if table.kind == RelationKind::Parent {
+            return Err(Problem::hinted(
+                span,
+                format!(
+                    "other tables inherit from `{}`, so a query on it reads their rows too, which is not supported",
+                    table.display_name()
+                ),
+                "use partitions, or write a view over each table that inherits",
+            ));
+        }
         if crate::planner::identity_columns(table).is_none() {
             return Err(Problem::hinted(
                 span,
