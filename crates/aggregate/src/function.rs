@@ -372,16 +372,22 @@ pub fn resolve(name: &str, arg_types: &[Type], distinct: bool) -> Result<Resolve
             }
         }
         ("array_agg", [ty @ Type::Array(_)]) => same(AggFunc::ArrayAggArrays, ty),
-        // The element keeps a domain's base type, as polymorphic results do.
+        ("array_agg", [Type::Unknown]) => {
+            Err("function array_agg(unknown) is not unique".to_owned())
+        }
+        // The elements of the result are of the domain itself.
         ("array_agg", [ty]) => found(
             AggFunc::ArrayAgg,
-            vec![known(ty)],
-            Type::Array(Arc::new(known(ty))),
+            vec![ty.clone()],
+            Type::Array(Arc::new(arg_types[0].clone())),
         ),
-        ("json_agg", [ty]) => found(AggFunc::JsonAgg, vec![known(ty)], Type::Json),
-        ("json_agg_strict", [ty]) => found(AggFunc::JsonAggStrict, vec![known(ty)], Type::Json),
-        ("jsonb_agg", [ty]) => found(AggFunc::JsonbAgg, vec![known(ty)], Type::Jsonb),
-        ("jsonb_agg_strict", [ty]) => found(AggFunc::JsonbAggStrict, vec![known(ty)], Type::Jsonb),
+        ("json_agg" | "json_agg_strict" | "jsonb_agg" | "jsonb_agg_strict", [Type::Unknown]) => {
+            Err("could not determine polymorphic type because input has type unknown".to_owned())
+        }
+        ("json_agg", [ty]) => found(AggFunc::JsonAgg, vec![ty.clone()], Type::Json),
+        ("json_agg_strict", [ty]) => found(AggFunc::JsonAggStrict, vec![ty.clone()], Type::Json),
+        ("jsonb_agg", [ty]) => found(AggFunc::JsonbAgg, vec![ty.clone()], Type::Jsonb),
+        ("jsonb_agg_strict", [ty]) => found(AggFunc::JsonbAggStrict, vec![ty.clone()], Type::Jsonb),
         ("json_object_agg", [key, value]) => found(
             AggFunc::JsonObjectAgg,
             vec![known(key), known(value)],

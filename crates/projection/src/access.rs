@@ -207,7 +207,7 @@ impl Pool {
     }
 
     /// The conjuncts that hold, given what has been found.
-    fn usable(&self, reached: &BTreeSet<OccId>) -> Vec<&Expr> {
+    fn usable(&self, reached: &BTreeSet<OccId>) -> Vec<&PoolConjunct> {
         let there = |side: &OccId| {
             self.there.contains(side)
                 || reached
@@ -217,8 +217,14 @@ impl Pool {
         self.conjuncts
             .iter()
             .filter(|c| c.sides.iter().all(there))
-            .map(|c| &c.seen)
             .collect()
+    }
+
+    /// Whether the occurrence has a row wherever the conjunct holds.
+    fn has_row(&self, occ: OccId, conjunct: &PoolConjunct) -> bool {
+        self.sides
+            .get(&occ)
+            .is_some_and(|sides| sides.iter().all(|side| conjunct.sides.contains(side)))
     }
 }
 
@@ -510,11 +516,25 @@ impl Planner<'_, '_> {
             if needs.contains(&occ)
                 && let Some((own, other, ty)) =
                     equality_on(conjunct, occ, bound, &|e| self.scopes.needs(e))
+                && (is_strict(&own) || matches!(own, Expr::Record(_)))
             {
+                let (own, other, ty) = self.bare(relation, own, other, ty);
                 equalities.push((conjunct.clone(), own, other, ty));
             }
         }
         Some(self.lookup(occ, relation, &equalities))
+    }
+
+    /// `ROW(column) = ROW(value)`, by which NULL equals NULL, as `column = value` where the column is never NULL.
+    fn bare(&self, relation: RelationId, own: Expr, other: Expr, ty: Type) -> (Expr, Expr, Type) {
+        if let (Expr::Record(left), Expr::Record(right), Type::Record(record)) = (&own, &other, &ty)
+            && let ([Expr::Column(c)], [value], [(_, field)]) =
+                (&left[..], &right[..], &record.fields[..])
+            && self.relations.is_not_null(relation, c.column)
+        {
+            return (Expr::Column(*c), value.clone(), field.clone());
+        }
+        (own, other, ty)
     }
 
     fn lookup(
@@ -716,9 +736,12 @@ impl Planner<'_, '_> {
                 let mut equalities = Vec::new();
                 for conjunct in &usable {
                     if let Some((own, other, ty)) =
-                        equality_on(conjunct, *occ, &reached, &|e| self.scopes.needs(e))
+                        equality_on(&conjunct.seen, *occ, &reached, &|e| self.scopes.needs(e))
+                        && (is_strict(&own)
+                            || matches!(own, Expr::Record(_)) && pool.has_row(*occ, conjunct))
                     {
-                        equalities.push(((*conjunct).clone(), own, other, ty));
+                        let (own, other, ty) = self.bare(relation, own, other, ty);
+                        equalities.push((conjunct.seen.clone(), own, other, ty));
                     }
                 }
                 if equalities.is_empty() {
@@ -865,7 +888,8 @@ impl Planner<'_, '_> {
 
 const SCAN: u8 = 9;
 
-/// A conjunct as an equality of something of `occ` alone with something that is bound.
+/// A conjunct as an equality of something of `occ` alone with something that is bound. Unless the something [`is_strict`], it may
+/// hold without a row of `occ`.
 fn equality_on(
     conjunct: &Expr,
     occ: OccId,
@@ -879,7 +903,6 @@ fn equality_on(
             && readside_plan::subqueries_of(own).is_empty()
             && !needs(other).contains(&occ)
             && needs(other).is_subset(bound)
-            && is_strict(own)
         {
             return Some((own.clone(), other.clone(), ty));
         }

@@ -18,10 +18,16 @@ pub(crate) struct Resolved {
 /// The aggregate of this name over these arguments.
 pub(crate) fn resolve(name: &str, args: Vec<Typed>, distinct: bool) -> Result<Resolved, Refused> {
     let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
-    let found = readside_aggregate::resolve(name, &types, distinct).map_err(|message| Refused {
+    let found = match (name, types.as_slice()) {
+        ("mode" | "percentile_cont" | "percentile_disc", [direct @ .., sort]) => {
+            readside_aggregate::resolve_ordered_set(name, direct, sort)
+        }
+        _ => readside_aggregate::resolve(name, &types, distinct),
+    };
+    let found = found.map_err(|message| Refused {
         message,
         hint: Some(
-            "aggregates are count, sum, avg, min, max, bool_and, bool_or, bit_and, bit_or, stddev, variance, string_agg, array_agg and the json family".to_owned(),
+            "aggregates are count, sum, avg, min, max, bool_and, bool_or, bit_and, bit_or, stddev, variance, string_agg, array_agg, mode, the percentiles and the json family".to_owned(),
         ),
     })?;
     let collation = match found.result {
@@ -57,7 +63,14 @@ pub(crate) fn resolve(name: &str, args: Vec<Typed>, distinct: bool) -> Result<Re
 
 /// Whether the value shows the order of its input.
 pub(crate) fn is_order_sensitive(func: &AggFunc) -> bool {
-    func.depends_on_order() && !matches!(func, AggFunc::JsonbObjectAgg)
+    func.depends_on_order()
+        && !matches!(
+            func,
+            AggFunc::JsonbObjectAgg
+                | AggFunc::Mode
+                | AggFunc::PercentileDisc
+                | AggFunc::PercentileCont
+        )
 }
 
 /// Whether the value is of bounded size.
@@ -87,6 +100,9 @@ pub(crate) fn describe(call: &AggCall) -> (String, Type) {
         AggFunc::StringAgg => Type::Text,
         AggFunc::ByteaAgg => Type::Bytea,
         AggFunc::ArrayAgg => Type::Array(Arc::new(arg())),
+        AggFunc::PercentileDisc | AggFunc::PercentileCont => {
+            call.arg_types.get(1).cloned().unwrap_or(Type::Unknown)
+        }
         AggFunc::JsonAgg | AggFunc::JsonObjectAgg => Type::Json,
         AggFunc::JsonbAgg | AggFunc::JsonbObjectAgg => Type::Jsonb,
         _ => arg(),

@@ -15,7 +15,7 @@ use crate::syntax::{parse_expression, parse_view, without_semicolon};
 use crate::type_facts;
 
 /// Raised whenever the same plan would give other rows.
-const COMPILER_VERSION: u32 = 1;
+const COMPILER_VERSION: u32 = 2;
 
 /// Compiles the SQL of a view.
 ///

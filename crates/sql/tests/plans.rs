@@ -91,6 +91,11 @@ fn keys_follow_from_unique_columns_equalities_and_constants() {
             "SELECT DISTINCT ON (customer_id) id, customer_id FROM orders ORDER BY customer_id, placed_at DESC, id",
             "customer_id",
         ),
+        // First rows, joined by what they are the first of.
+        (
+            "SELECT c.id, l.note FROM customers c LEFT JOIN (SELECT DISTINCT ON (customer_id) * FROM orders ORDER BY customer_id, id) l ON l.customer_id = c.id",
+            "id",
+        ),
         (
             "SELECT id, placed_at FROM orders ORDER BY placed_at DESC, id LIMIT 5",
             "id",
@@ -503,5 +508,33 @@ fn blocks_are_numbered_from_zero() {
                 assert!(usize::from(id.0) < plan.stages.len());
             }
         }
+    }
+}
+
+#[test]
+fn aggregates_have_the_types_that_postgres_gives_them() {
+    for (sql, expected) in [
+        ("array_agg(shipping)", "price[]"),
+        ("max(shipping)", "numeric"),
+        ("array_agg(status)", "order_status[]"),
+        ("mode() WITHIN GROUP (ORDER BY status)", "order_status"),
+        (
+            "percentile_cont(0.5) WITHIN GROUP (ORDER BY shipping)",
+            "double precision",
+        ),
+        (
+            "percentile_disc(0.5) WITHIN GROUP (ORDER BY id DESC)",
+            "bigint",
+        ),
+        ("json_agg(note)", "json"),
+    ] {
+        let plan = plan(&format!(
+            "SELECT customer_id, {sql} AS x FROM orders GROUP BY customer_id"
+        ));
+        assert_eq!(
+            readside_pgtype::format_type(&plan.columns[1].ty, -1),
+            expected,
+            "{sql}"
+        );
     }
 }

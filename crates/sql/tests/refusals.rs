@@ -254,3 +254,27 @@ fn text_order_that_cannot_be_followed_is_refused_only_where_it_matters() {
     )
     .unwrap();
 }
+
+#[test]
+fn aggregates_are_refused_as_postgres_does() {
+    for (sql, expected) in [
+        (
+            "SELECT jsonb_agg('x') FROM orders",
+            "could not determine polymorphic type because input has type unknown",
+        ),
+        (
+            "SELECT array_agg(NULL) FROM orders",
+            "function array_agg(unknown) is not unique",
+        ),
+        (
+            "SELECT mode(id) FROM orders",
+            "WITHIN GROUP is required for ordered-set aggregate mode",
+        ),
+        (
+            "SELECT sum(id) WITHIN GROUP (ORDER BY id) FROM orders",
+            "sum is not an ordered-set aggregate, so it cannot have WITHIN GROUP",
+        ),
+    ] {
+        assert_eq!(reason(sql), expected, "{sql}");
+    }
+}

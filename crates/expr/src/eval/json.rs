@@ -44,6 +44,15 @@ fn texts(args: &[Value], at: usize) -> Result<Vec<Option<&str>>> {
         .collect()
 }
 
+/// An element of an array, or of a jsonb scalar, which is an array of itself.
+fn element(args: &[Value]) -> Result<Option<&str>> {
+    let (array, index) = (text(args, 0)?, int(args, 1)?);
+    Ok(match args.first() {
+        Some(Value::Jsonb(_)) => jsonb::get_jsonb_element(array, index),
+        _ => jsonb::get_element(array, index),
+    })
+}
+
 /// A path without NULLs, or none.
 fn path(args: &[Value], at: usize) -> Result<Option<Vec<&str>>> {
     Ok(texts(args, at)?.into_iter().collect())
@@ -70,8 +79,8 @@ pub(super) fn apply(function: JsonFunction, types: &[Type], args: &[Value]) -> R
     Ok(match function {
         F::Field => piece(args, jsonb::get_field(text(args, 0)?, text(args, 1)?)),
         F::FieldText => scalar(jsonb::get_field(text(args, 0)?, text(args, 1)?)),
-        F::Element => piece(args, jsonb::get_element(text(args, 0)?, int(args, 1)?)),
-        F::ElementText => scalar(jsonb::get_element(text(args, 0)?, int(args, 1)?)),
+        F::Element => piece(args, element(args)?),
+        F::ElementText => scalar(element(args)?),
         F::Path | F::PathText => {
             let json = text(args, 0)?;
             // The variadic form passes the steps one by one.

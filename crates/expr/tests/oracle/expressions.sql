@@ -446,3 +446,247 @@ ARRAY[1,2.5,NULL]
 ARRAY['a',1]
 ARRAY[NULL,NULL]
 ARRAY[]
+'5'::jsonb->0
+'5'::jsonb->-1
+'5'::jsonb->1
+'5'::jsonb->>0
+'"a"'::jsonb->>0
+'null'::jsonb->0
+'null'::jsonb->>0
+'5'::json->0
+'{"a":1}'::jsonb->0
+'5'::jsonb#>'{0}'
+'"a"'::jsonb ? 'a'
+'["a"]'::jsonb @> '"a"'
+'"a"'::jsonb @> '["a"]'
+'"a"'::jsonb ?| array['a']
+jsonb_array_length('5'::jsonb)
+'[1,[2,3]]'::jsonb#>>'{1,-1}'
+'{"a":{"b":[1,2,{"c":"x"}]}}'::jsonb#>'{a,b,2,c}'
+jsonb_build_object('a', NULL, 'b', ARRAY[1,2], 'c', '2024-01-01'::date, 'd', '1 day'::interval)
+jsonb_build_array(1, 'x'::text, NULL, true, 1.50, '{"a":1}'::jsonb, '[1, 2]'::json)
+json_build_object('a', 1.50, 'b', '{"x":  1}'::json)
+json_build_array('x'::text, 1, '2024-01-01 10:00:00+02'::timestamptz)
+to_json('2024-01-01 10:00:00'::timestamp)
+to_jsonb('2024-01-01 10:00:00.120+02'::timestamptz)
+to_jsonb(ARRAY[ARRAY[1,2],ARRAY[3,4]])
+to_json(ARRAY['a"b','c\d',NULL])
+to_jsonb('\xdead'::bytea)
+to_jsonb('10:00:00'::time)
+row_to_json(ROW(1,'a'::text,NULL))
+to_jsonb(ROW(1.0,'a'::text,ARRAY[1]))
+to_jsonb('small'::size)
+jsonb_strip_nulls('{"a":null,"b":{"c":null,"d":[null]}}'::jsonb)
+jsonb_typeof('1.5'::jsonb)
+'{"a":1,"b":2}'::jsonb - ARRAY['a','c']
+'{"a":{"b":1,"c":2}}'::jsonb #- '{a,b}'
+'["a","b","a"]'::jsonb - 'a'
+'[1,2,3]'::jsonb - 1
+'[1,2,3]'::jsonb - -1
+jsonb_set('{"a":{"b":1}}'::jsonb, '{a,c}', '2')
+jsonb_set('{"a":{"b":1}}'::jsonb, '{a,c}', '2', false)
+jsonb_set('[1,2]'::jsonb, '{5}', '9')
+'{"n":"12.50"}'::jsonb->>'n'
+('{"n":12.50}'::jsonb->>'n')::numeric
+('{"n":12.50}'::jsonb->'n')::numeric
+('{"n":12.6}'::jsonb->'n')::int
+('{"n":true}'::jsonb->'n')::boolean
+('{"n":"x"}'::jsonb->'n')::int
+('{"n":"t"}'::jsonb->>'n')::boolean
+('{"at":"2024-02-30"}'::jsonb->>'at')::date
+('{"at":"2024-03-31T01:30:00Z"}'::jsonb->>'at')::timestamptz
+('{"tags":["a","b"]}'::jsonb->'tags') ? 'b'
+('{"id":"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}'::jsonb->>'id')::uuid
+date_trunc('week','2024-01-01'::date)
+date_trunc('quarter','2024-05-31 23:59'::timestamp)
+date_trunc('month','2024-03-31 22:30+00'::timestamptz AT TIME ZONE 'Europe/Berlin')
+date_trunc('day','2024-03-31 22:30+00'::timestamptz, 'Europe/Berlin')
+date_trunc('decade','2024-03-31'::timestamp)
+date_trunc('hour','26 hours 15 min'::interval)
+extract(epoch from '1 year 2 mons 3 days'::interval)
+extract(epoch from '2024-01-01'::date)
+extract(isoyear from '2024-12-30'::date)
+extract(week from '2024-12-30'::date)
+extract(dow from '2024-12-29'::timestamp)
+extract(milliseconds from '10:00:01.5'::time)
+extract(julian from '2024-01-01 12:00'::timestamp)
+extract(timezone from '2024-01-01 12:00+02'::timestamptz)
+date_part('day','2024-03-01'::timestamp - '2024-02-01'::timestamp)
+'2024-01-31'::date + '1 month'::interval
+'2024-03-31'::date - '1 month'::interval
+('2024-01-31'::date + 30)::timestamp
+'2024-03-01'::date - '2024-02-01'::date
+'2024-03-31 00:30'::timestamp AT TIME ZONE 'Europe/Berlin'
+'2024-03-31 02:30'::timestamp AT TIME ZONE 'Europe/Berlin'
+'2024-10-27 02:30'::timestamp AT TIME ZONE 'Europe/Berlin'
+'2024-10-27 00:30+00'::timestamptz AT TIME ZONE 'America/New_York'
+'2024-10-27 00:30+00'::timestamptz AT TIME ZONE interval '2 hours'
+timezone('Asia/Kolkata','2024-10-27 00:30+00'::timestamptz)
+('2024-10-27 00:30+00'::timestamptz)::date
+('2024-10-27 00:30+00'::timestamptz)::time
+('2024-10-27 00:30:15.123456+00'::timestamptz)::timestamp(0)
+'2024-10-27 00:30:15.5'::timestamp(0)
+age('2024-03-01'::timestamp,'2024-01-31'::timestamp)
+age('2024-01-31'::date,'2023-02-28'::date)
+make_date(2024,2,29)
+make_interval(0,1,0,2,3)
+justify_interval('35 days 26 hours'::interval)
+'1 mon'::interval = '30 days'::interval
+'1 day'::interval * 1.5
+'10 days'::interval / 3
+greatest('2024-01-01'::date, NULL, '2024-02-01'::date)
+to_char('2024-03-05 14:07:09.5'::timestamp,'YYYY-MM-DD HH24:MI:SS.MS')
+to_char('2024-03-05'::date,'FMDD FMMonth YYYY')
+to_char('2024-03-05'::date,'Dy, DD Mon YY')
+to_char('2024-03-05'::date,'IYYY-"W"IW-ID')
+to_char('2024-03-05 00:07'::timestamp,'HH12:MI AM')
+to_char('2024-03-05'::date,'Q DDD D J')
+to_char('26 hours 3 min'::interval,'HH24:MI')
+to_char(1234.5,'FM9,999.00')
+to_char(1234,'FM0000000')
+to_char(-12,'999')
+to_char(0.5,'FM990.0')
+to_char(12345.678,'999,990.99')
+to_char(5,'00')
+format('%s-%s','a',NULL)
+format('%I.%L %%','my col','it''s')
+format('%1$s %1$s %2$s','a','b')
+format('%-5s|%5s|','ab','cd')
+concat_ws(', ', 'a', NULL, '', 'b')
+concat('a', NULL, 1, true, '2024-01-01'::date)
+'a'||1
+1||'a'
+'a'||NULL
+'a'||'b'::char(3)||'c'
+'ab'::char(5)||'|'
+length('ab'::char(5))
+'ab'::char(5) = 'ab'
+'ab'::char(5) = 'ab  '::text
+'ab'::char(5) LIKE 'ab'
+'ab'::char(5) LIKE 'ab   '
+upper('ab'::char(5))||'|'
+substring('ab'::char(5),1,4)||'|'
+replace('a b'::char(5),' ','_')
+initcap('hello wOrld-foo bar_baz')
+initcap('o''brien')
+lpad('ab',5,'xy')
+rpad('abc',2)
+split_part('a,b,c',',',-1)
+split_part('a,b,c',',',2)
+strpos('abc','')
+left('abcdef',-2)
+right('abcdef',-2)
+reverse('añb')
+repeat('ab',3)
+translate('12345','143','ax')
+regexp_replace('a1b22','\d+','#','g')
+regexp_replace('foo bar','(\w+) (\w+)','\2 \1')
+'abc' ~ '^a.c$'
+'ABC' ~* 'b'
+'abc' !~ 'd'
+ltrim('  a')
+btrim('xyax','xy')
+md5('abc')
+encode('\x00ff'::bytea,'hex')
+encode('abc'::bytea,'base64')
+ascii('é')
+chr(233)
+overlay('abcdef','XX',3,2)
+substring('abcdef',2)
+substring('abcdef',0,3)
+char_length('aé')
+octet_length('aé')
+round(2.5)
+round(-2.5)
+round(2.5::float8)
+round(1234.567,-2)
+round(1.005,2)
+trunc(-1.57,1)
+ceil(-1.5)
+floor(-1.5::float8)
+mod(-7,3)
+-7/2
+-7%3
+7/2.0
+1/3.0
+10/3::numeric(10,2)
+100.0*1/3
+2.00*3.000
+1e3::numeric
+sqrt(16.0::float8)
+power(2::float8,10::float8)
+abs(-1.50)
+sign(-2.5)
+width_bucket(5.35, 0.024, 10.06, 5)
+greatest(1,2.5)
+least('a','b')
+coalesce(NULL,1,2.5)
+nullif(1,1.0)
+nullif('a','b')
+CASE WHEN NULL THEN 1 ELSE 2 END
+CASE 3 WHEN 1 THEN 'a' WHEN 3 THEN 'c' END
+CASE WHEN true THEN 1 ELSE 2.5 END
+1 IN (1,NULL)
+2 IN (1,NULL)
+2 NOT IN (1,NULL)
+2 BETWEEN 1 AND 3
+NULL IS DISTINCT FROM NULL
+1 IS DISTINCT FROM NULL
+ROW(1,2)<ROW(1,3)
+ROW(1,NULL)=ROW(1,2)
+ROW(1,NULL) IS NULL
+(1,2) IN ((1,2),(3,4))
+1 = ANY(ARRAY[1,2,NULL])
+3 = ANY(ARRAY[1,2,NULL])
+3 <> ALL(ARRAY[1,2])
+'a' = ANY('{a,b}'::text[])
+ARRAY[1,2]||3
+0||ARRAY[1,2]
+ARRAY[1,2]||ARRAY[3]
+ARRAY[1,2] @> ARRAY[2]
+ARRAY[1,2] && ARRAY[3]
+(ARRAY[1,2,3])[2]
+(ARRAY[1,2,3])[5]
+array_length(ARRAY[1,2,3],1)
+array_length('{}'::int[],1)
+cardinality('{}'::int[])
+array_to_string(ARRAY['a',NULL,'c'],',')
+array_to_string(ARRAY['a',NULL,'c'],',','*')
+string_to_array('a,b,,c',',')
+string_to_array('a,b,,c',',','')
+array_position(ARRAY['a','b'],'b')
+array_remove(ARRAY[1,2,1],1)
+array_replace(ARRAY[1,2],2,3)
+array_append(NULL::int[],1)
+ARRAY['x','y']::varchar[]
+'{1,2}'::int[]::text[]
+ARRAY[1,2]::text
+'{"a b",NULL,"c\"d"}'::text[]
+'small'::size < 'large'::size
+'small'::size::text||'x'
+true::text
+true::int
+1::boolean
+'t'::boolean
+'yes'::boolean
+'12.7'::numeric::int
+12.5::int
+13.5::int
+'12'::int8
+'1e3'::float8
+0.1::float4::float8
+0.1::float4::text
+1e15::float8::text
+1e16::float8
+123456789012345678::float8::text
+'1.10'::numeric(10,1)
+1.15::numeric(10,1)
+'a0eebc999c0b4ef8bb6d6bb9bd380a11'::uuid
+'\x01'::bytea||'\x02'::bytea
+'abc'::bytea
+'2 days 3 hours'::interval::text
+'1-2'::interval
+'P1Y2M3DT4H5M6S'::interval
+'90 minutes'::interval
+date '2024-01-01' + time '10:00'
+'now-1'::text

@@ -81,8 +81,18 @@ impl Binder<'_> {
         if let Some(message) = clause {
             return Err(Problem::at(at, message));
         }
-        if !function.within_group.is_empty() {
-            return Err(unsupported(at, "WITHIN GROUP"));
+        let ordered_set = matches!(name, "mode" | "percentile_cont" | "percentile_disc");
+        if ordered_set == function.within_group.is_empty() {
+            return Err(Problem::at(
+                at,
+                if ordered_set {
+                    format!("WITHIN GROUP is required for ordered-set aggregate {name}")
+                } else {
+                    format!(
+                        "{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"
+                    )
+                },
+            ));
         }
         let FunctionArguments::List(list) = &function.args else {
             return Err(Problem::at(at, format!("{name} needs arguments")));
@@ -93,12 +103,27 @@ impl Binder<'_> {
             [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]
         );
         let (args, order, filter) = level.at(Place::Aggregate, || {
-            let args = if star {
+            let mut args = if star {
                 Vec::new()
             } else {
                 self.arguments(&list.args, scope)?
             };
             let mut order = Vec::new();
+            if ordered_set {
+                if args
+                    .iter()
+                    .any(|a| !self.arena.free_occs_of_expr(&a.expr).is_empty())
+                {
+                    return Err(unsupported(at, "a direct argument that is not constant"));
+                }
+                let [item] = function.within_group.as_slice() else {
+                    return Err(unsupported(at, "more than one column in WITHIN GROUP"));
+                };
+                let typed = self.expression(&item.expr, scope)?.or_text();
+                type_facts::sortable(&typed, item.expr.span())?;
+                args.push(typed.clone());
+                order.push(sort_key(typed, item)?);
+            }
             for clause in &list.clauses {
                 let FunctionArgumentClause::OrderBy(keys) = clause else {
                     return Err(unsupported(at, "this clause of an aggregate"));

@@ -244,6 +244,11 @@ impl<'a, 'c> Facts<'a, 'c> {
         }
         self.usable.get(&occ)?.iter().find_map(|conjunct| {
             let (l, r, ty) = as_equality(conjunct)?;
+            // Rows of one column are equal where both are NULL, and of a table there may be many such.
+            let is_stage = matches!(self.arena.occ(occ).relation, Relation::Stage(_));
+            if matches!(ty, Type::Record(_)) && !typed.not_null && !is_stage {
+                return None;
+            }
             let other = if is_column(l, reference, &typed.ty, &ty) {
                 r
             } else if is_column(r, reference, &typed.ty, &ty) {
@@ -276,6 +281,9 @@ fn reads_whole(e: &Expr, occ: OccId) -> bool {
 fn is_column(e: &Expr, column: ColumnRef, own: &Type, compared: &Type) -> bool {
     match e {
         Expr::Column(c) => *c == column,
+        Expr::Record(fields) => {
+            matches!(fields.as_slice(), [Expr::Column(c)] if *c == column)
+        }
         Expr::Call { args, .. } => {
             matches!(args.as_slice(), [Expr::Column(c)] if *c == column)
                 && matches!(

@@ -169,9 +169,17 @@ impl Planner<'_> {
         }
         let mut inner = self.simplify(inner)?;
         inner = self.keep_as_table(inner)?;
+        let site = self.arena.query_sites.get(&occ).map(|s| s.select);
+        let span = self.arena.occ(occ).span;
+        if matches!(inner.distinct, Distinct::On(_))
+            && inner.limit.is_none()
+            && inner.offset == 0
+            && inner.group.is_none()
+            && self.arena.free_occs(&inner).is_empty()
+        {
+            inner = self.distinct_on_as_stage(inner, site, span)?;
+        }
         if inner.limit.is_some() {
-            let site = self.arena.query_sites.get(&occ).map(|s| s.select);
-            let span = self.arena.occ(occ).span;
             let keep = if self.depth == 0 {
                 Keep::Keys
             } else {

@@ -2,9 +2,11 @@
 //!
 //! Always: ties are broken by the key of the rows, here as in what `verify` asks Postgres.
 
+use std::sync::Arc;
+
 use readside_aggregate::SortKey;
-use readside_expr::{ColumnRef, Expr, OccId, Typed, resolve_operator};
-use readside_pgtype::Type;
+use readside_expr::{ColumnRef, Comparison, Expr, Func, OccId, Typed, resolve_operator};
+use readside_pgtype::{RecordType, Type};
 use readside_plan::{Distinct, FromItem, Head, Query, Relation, Stage, StageColumn, StageId};
 use sqlparser::tokenizer::{Location, Span};
 
@@ -66,9 +68,6 @@ impl Planner<'_> {
                 }));
             }
         }
-        if keep == Keep::Keys {
-            self.keys_are_there(&query, span)?;
-        }
         if ties_left {
             let texts = group_texts.or_else(|| {
                 let key = covering(&self.arena, &query)?;
@@ -119,7 +118,11 @@ impl Planner<'_> {
                 for (k, column) in columns.iter().enumerate() {
                     let mut there = column.clone();
                     there.expr = shown(count + k)?;
-                    on.push(equal(there, column.clone(), span)?);
+                    on.push(if self.is_not_null(&query, &column.expr) {
+                        equal(there, column.clone(), span)?
+                    } else {
+                        not_distinct(there, column.clone())
+                    });
                 }
                 let from = query.from.take().map(|inner| FromItem::Inner {
                     left: Box::new(inner),
@@ -179,27 +182,6 @@ impl Planner<'_> {
             types: query.types,
             ..Query::over(None)
         })
-    }
-
-    /// Refuses a query whose rows are known by a key that may be NULL: its rows could not be found again by their keys.
-    fn keys_are_there(&self, query: &Query, span: Span) -> Checked<()> {
-        for occ in covering(&self.arena, query).unwrap_or_default() {
-            let key = candidate_keys(&self.arena, occ).into_iter().next();
-            for column in key.unwrap_or_default() {
-                let reference = Expr::Column(ColumnRef { occ, column });
-                if !self.is_not_null(query, &reference) {
-                    return Err(Problem::hinted(
-                        span,
-                        format!(
-                            "LIMIT over rows whose key `{}` may be NULL is not supported",
-                            self.expr_name(&reference)
-                        ),
-                        "make it NOT NULL or join it with INNER JOIN, or limit where the view is read",
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Writes the stage; gives its occurrence and, for [`Keep::Keys`], the key columns that it shows.
@@ -357,6 +339,24 @@ fn shift_keys(query: &mut Query, partition: &[(Expr, Type)]) -> Checked<Option<O
         })
     });
     Ok((!nested).then_some(occ))
+}
+
+/// Equality by which NULL equals NULL: that of rows.
+fn not_distinct(left: Typed, right: Typed) -> Expr {
+    let ty = Type::Record(Arc::new(RecordType {
+        oid: 2249,
+        fields: vec![(Arc::from("key"), left.ty)],
+    }));
+    Expr::Call {
+        func: Func::Compare {
+            op: Comparison::Equal,
+            ty,
+        },
+        args: vec![
+            Expr::Record(vec![left.expr]),
+            Expr::Record(vec![right.expr]),
+        ],
+    }
 }
 
 fn equal(left: Typed, right: Typed, span: Span) -> Checked<Expr> {
