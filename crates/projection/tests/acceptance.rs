@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use readside_model::{Body, Catalog, DocumentForm};
+use readside_pgtype::{key_text, parse_value};
 use readside_plan::{Plan, Relation};
 use readside_projection::{
     Engine, GeneratedColumns, Rendered, ViewSpec, columns_to_load, loaded_row, pending,
@@ -206,9 +207,16 @@ async fn compare(
     let mut rows = Vec::new();
     for message in client.simple_query(&plan.verify_sql).await? {
         if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
-            let texts: Vec<Option<String>> = (0..row.len())
+            let hidden = plan.key.pieces.iter().filter(|p| p.column.is_none());
+            let mut texts: Vec<Option<String>> = (0..row.len())
                 .map(|i| row.get(i).map(str::to_owned))
                 .collect();
+            // A key is written in the form that all equal values share.
+            for (text, piece) in texts.iter_mut().skip(plan.columns.len()).zip(hidden) {
+                if let Some(text) = text {
+                    *text = key_text(&parse_value(&piece.ty, text)?, &piece.ty);
+                }
+            }
             rows.push(show(&plan, &texts));
         }
     }

@@ -28,6 +28,11 @@ fn canonical(ty: Ty, text: &str) -> String {
     if ty == Ty::Float && text == "-0" {
         return "0".to_owned();
     }
+    if ty == Ty::Span {
+        return text
+            .replace("24:00:00", "1 day")
+            .replace("30 days", "1 mon");
+    }
     if ty == Ty::Number && text.contains('.') {
         return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
@@ -156,16 +161,8 @@ pub(crate) fn relation(table: &TableSpec) -> Bytes {
         out.put_u8(u8::from(i < table.key));
         out.put_slice(column.name.as_bytes());
         out.put_u8(0);
-        out.put_u32(match column.ty {
-            Ty::Int => 23,
-            Ty::Long => 20,
-            Ty::Text => 25,
-            Ty::Number => 1700,
-            Ty::Float => 701,
-            Ty::Bool => 16,
-            Ty::Time => 1114,
-        });
-        out.put_i32(-1);
+        out.put_u32(column.ty.oid());
+        out.put_i32(column.ty.typmod());
     }
     out.freeze()
 }
@@ -191,7 +188,7 @@ pub(crate) fn message(table: &TableSpec, change: &Change, dice: &mut Dice) -> By
             let toast: Vec<bool> = (0..new.len())
                 .map(|i| {
                     i >= table.key
-                        && table.columns[i].ty == Ty::Text
+                        && matches!(table.columns[i].ty, Ty::Text | Ty::Json)
                         && old[i] == new[i]
                         && old[i].is_some()
                         && dice.one_in(3)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use readside_model::{Body, DocumentForm};
+use readside_pgtype::{key_text, parse_value};
 use readside_projection::{Rendered, pending};
 use readside_source::{SourceConfig, SqlClient, connect_sql};
 use readside_tests::postgres::Postgres;
@@ -13,7 +14,7 @@ use tokio_postgres::SimpleQueryMessage;
 use crate::dice::Dice;
 use crate::history::{Tables, inserts};
 use crate::number;
-use crate::schema::{Schema, TableSpec};
+use crate::schema::{Schema, TYPES, TableSpec};
 use crate::views::Views;
 use crate::world::World;
 
@@ -103,6 +104,7 @@ async fn database(postgres: &Postgres, seed: u64, schema: &Schema) -> Result<Sql
     let name = format!("s{seed}");
     let url = postgres.create_database(&name).await?;
     let client = connect_sql(&SourceConfig::parse(&url)?).await?;
+    client.batch_execute(TYPES).await?;
     for table in &schema.tables {
         client.batch_execute(&table.ddl()).await?;
     }
@@ -184,11 +186,17 @@ async fn compare(client: &SqlClient, schema: &Schema, tables: &Tables, sql: &str
     let mut verified = Vec::new();
     for message in client.simple_query(&plan.verify_sql).await? {
         if let SimpleQueryMessage::Row(row) = message {
-            verified.push(
-                (0..row.len())
-                    .map(|i| row.get(i).map(str::to_owned))
-                    .collect::<Vec<_>>(),
-            );
+            let hidden = plan.key.pieces.iter().filter(|p| p.column.is_none());
+            let mut texts: Vec<Option<String>> = (0..row.len())
+                .map(|i| row.get(i).map(str::to_owned))
+                .collect();
+            // A key is written in the form that all equal values share.
+            for (text, piece) in texts.iter_mut().skip(plan.columns.len()).zip(hidden) {
+                if let Some(text) = text {
+                    *text = key_text(&parse_value(&piece.ty, text)?, &piece.ty);
+                }
+            }
+            verified.push(texts);
         }
     }
     let shown = |rows: Vec<Vec<Option<String>>>| {

@@ -1,11 +1,19 @@
 //! Random schemas: tables with keys of one or two columns, columns that refer to each other without saying so, small value domains.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use readside_model::{Catalog, Column, RelationKind, ReplicaIdentity, Table, UniqueIndex};
-use readside_pgtype::Type;
+use readside_pgtype::{DomainType, EnumType, Type};
 
 use crate::dice::Dice;
+
+const MOOD: u32 = 90_000;
+const DOSE: u32 = 90_001;
+
+/// What the types need before the tables.
+pub(crate) const TYPES: &str =
+    "CREATE TYPE mood AS ENUM ('sad', 'fine', 'great'); CREATE DOMAIN dose AS numeric;";
 
 /// A column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,10 +25,21 @@ pub(crate) enum Ty {
     Float,
     Bool,
     Time,
+    /// `char(3)`
+    Blank,
+    Span,
+    /// `int[]`
+    List,
+    /// An enum.
+    Mood,
+    /// A domain over numeric.
+    Dose,
+    /// `jsonb`, whose order depends on the database's collation.
+    Json,
 }
 
 impl Ty {
-    pub(crate) const ALL: [Ty; 7] = [
+    pub(crate) const ALL: [Ty; 13] = [
         Ty::Int,
         Ty::Long,
         Ty::Text,
@@ -28,7 +47,16 @@ impl Ty {
         Ty::Float,
         Ty::Bool,
         Ty::Time,
+        Ty::Blank,
+        Ty::Span,
+        Ty::List,
+        Ty::Mood,
+        Ty::Dose,
+        Ty::Json,
     ];
+
+    /// Those that can be sorted by.
+    pub(crate) const ORDERED: &'static [Ty] = Ty::ALL.split_last().unwrap().1;
 
     pub(crate) fn of_model(self) -> Type {
         match self {
@@ -39,6 +67,21 @@ impl Ty {
             Ty::Float => Type::Float8,
             Ty::Bool => Type::Bool,
             Ty::Time => Type::Timestamp,
+            Ty::Blank => Type::Bpchar,
+            Ty::Span => Type::Interval,
+            Ty::List => Type::Array(Arc::new(Type::Int4)),
+            Ty::Mood => Type::Enum(Arc::new(EnumType {
+                oid: MOOD,
+                name: "mood".to_owned(),
+                labels: ["sad", "fine", "great"].map(Arc::from).to_vec(),
+            })),
+            Ty::Dose => Type::Domain(Arc::new(DomainType {
+                oid: DOSE,
+                name: "dose".to_owned(),
+                base: Type::Numeric,
+                typmod: -1,
+            })),
+            Ty::Json => Type::Jsonb,
         }
     }
 
@@ -51,7 +94,22 @@ impl Ty {
             Ty::Float => "double precision",
             Ty::Bool => "boolean",
             Ty::Time => "timestamp",
+            Ty::Blank => "char(3)",
+            Ty::Span => "interval",
+            Ty::List => "int[]",
+            Ty::Mood => "mood",
+            Ty::Dose => "dose",
+            Ty::Json => "jsonb",
         }
+    }
+
+    /// `pg_type.oid`
+    pub(crate) fn oid(self) -> u32 {
+        self.of_model().oid()
+    }
+
+    pub(crate) fn typmod(self) -> i32 {
+        if self == Ty::Blank { 3 + 4 } else { -1 }
     }
 
     /// A value's text, from few; `plain` leaves out equal numbers that look different.
@@ -59,8 +117,8 @@ impl Ty {
         match self {
             Ty::Int | Ty::Long => dice.one(&["0", "1", "2", "3", "4", "5"]),
             Ty::Text => dice.one(&["", "a", "b", "B", "ä", "1", "2"]),
-            Ty::Number if plain => dice.one(&["0", "1", "2.5", "-1.25", "3"]),
-            Ty::Number => dice.one(&["0", "1", "1.0", "1.00", "2.5", "2.50", "-1", "3"]),
+            Ty::Number | Ty::Dose if plain => dice.one(&["0", "1", "2.5", "-1.25", "3"]),
+            Ty::Number | Ty::Dose => dice.one(&["0", "1", "1.0", "1.00", "2.5", "2.50", "-1", "3"]),
             Ty::Float if plain => dice.one(&["0", "1.5", "2.25", "-3"]),
             Ty::Float => dice.one(&["0", "-0", "0.1", "1e+300", "-1e+300", "NaN", "3"]),
             Ty::Bool => dice.one(&["t", "f"]),
@@ -69,6 +127,20 @@ impl Ty {
                 "2024-01-01 10:30:00",
                 "2024-02-29 23:59:59.5",
                 "2025-12-31 12:00:00",
+            ]),
+            Ty::Blank => dice.one(&["   ", "a  ", "ab ", "abc", "B  "]),
+            Ty::Span if plain => dice.one(&["00:00:00", "1 day", "-02:30:00", "1 mon 03:00:00"]),
+            Ty::Span => dice.one(&["00:00:00", "1 day", "24:00:00", "30 days", "1 mon"]),
+            Ty::List => dice.one(&["{}", "{1}", "{1,2}", "{2,NULL}", "{NULL}"]),
+            Ty::Mood => dice.one(&["sad", "fine", "great"]),
+            Ty::Json if plain => dice.one(&["null", "1", "\"a\"", "[1, 2]", "{\"a\": 1}", "{}"]),
+            Ty::Json => dice.one(&[
+                "null",
+                "1",
+                "1.0",
+                "[1.00, \"x\"]",
+                "{\"a\": 1.0}",
+                "{\"a\": 1}",
             ]),
         }
     }
@@ -110,8 +182,15 @@ impl Schema {
             let mut columns = Vec::new();
             let key = if dice.one_in(3) { 2 } else { 1 };
             for k in 0..key {
-                let ty =
-                    dice.weighted(&[(6, Ty::Int), (2, Ty::Long), (2, Ty::Text), (1, Ty::Number)]);
+                let ty = dice.weighted(&[
+                    (6, Ty::Int),
+                    (2, Ty::Long),
+                    (2, Ty::Text),
+                    (1, Ty::Number),
+                    (1, Ty::Blank),
+                    (1, Ty::Span),
+                    (1, Ty::Mood),
+                ]);
                 columns.push(ColumnSpec {
                     name: format!("k{k}"),
                     ty,
@@ -156,6 +235,9 @@ impl Schema {
             default_ctype_is_c: false,
             default_collation: "C.UTF-8".to_owned(),
             tables,
+            types: [Ty::Mood, Ty::Dose]
+                .map(|ty| (ty.oid(), ty.of_model()))
+                .into(),
             ..Catalog::default()
         }
     }
@@ -186,7 +268,7 @@ impl TableSpec {
                     attnum: i16::try_from(i + 1).unwrap(),
                     name: c.name.clone(),
                     ty: c.ty.of_model(),
-                    typmod: -1,
+                    typmod: c.ty.typmod(),
                     not_null: c.not_null,
                     bytewise: true,
                     ctype_is_c: false,

@@ -122,7 +122,7 @@ impl<'a> Views<'a> {
         let (from, sources) = self.from(&Vec::new(), joins, 0);
         let scopes = vec![sources];
         let on = self.group_key(&scopes);
-        let ty = *self.dice.pick(&Ty::ALL);
+        let ty = *self.dice.pick(Ty::ORDERED);
         let by = self.scalar(ty, &scopes, 0);
         let shown = self.item(&scopes, 0);
         let filter = self.filter(&scopes, 0);
@@ -141,7 +141,7 @@ impl<'a> Views<'a> {
         let joins = self.dice.range(0, 1);
         let (from, sources) = self.from(&Vec::new(), joins, 0);
         let scopes = vec![sources];
-        let ty = *self.dice.pick(&Ty::ALL);
+        let ty = *self.dice.pick(Ty::ORDERED);
         let by = self.scalar(ty, &scopes, 0);
         let items: Vec<String> = (0..2)
             .map(|i| format!("{} AS c{i}", self.item(&scopes, 1)))
@@ -262,10 +262,11 @@ impl<'a> Views<'a> {
         let (other, other_ty) = self.dice.pick(&source.columns).clone();
         let inner = &source.alias;
         let alias = self.alias();
-        let max = if other_ty == Ty::Bool {
-            "bool_or"
-        } else {
-            "max"
+        let (max, max_ty) = match other_ty {
+            Ty::Bool => ("bool_or", Ty::Bool),
+            Ty::Json => ("count", Ty::Long),
+            Ty::Dose => ("max", Ty::Number),
+            ty => ("max", ty),
         };
         let text = format!(
             "(SELECT {inner}.{key} AS g, count(*) AS n, {max}({inner}.{other}) AS m FROM {table} GROUP BY {inner}.{key}) {alias}"
@@ -273,7 +274,7 @@ impl<'a> Views<'a> {
         let columns = vec![
             ("g".to_owned(), key_ty),
             ("n".to_owned(), Ty::Long),
-            ("m".to_owned(), other_ty),
+            ("m".to_owned(), max_ty),
         ];
         (
             text,
@@ -433,11 +434,14 @@ impl<'a> Views<'a> {
             Ty::Float => format!("'{value}'::float8"),
             Ty::Bool => if value == "t" { "true" } else { "false" }.to_owned(),
             Ty::Time => format!("timestamp '{value}'"),
+            Ty::Blank | Ty::Span | Ty::List | Ty::Mood | Ty::Dose | Ty::Json => {
+                format!("'{value}'::{}", ty.sql())
+            }
         }
     }
 
     fn group_key(&mut self, scopes: &Scopes) -> String {
-        let ty = *self.dice.pick(&Ty::ALL);
+        let ty = *self.dice.pick(Ty::ORDERED);
         match self.dice.range(0, 3) {
             0 => self.scalar(ty, scopes, 0),
             _ => self.column(ty, scopes).unwrap_or_else(|| {
@@ -485,6 +489,14 @@ impl<'a> Views<'a> {
             }
             (Ty::Bool, _) => self.condition(scopes, depth),
             (Ty::Time, _) => format!("date_trunc('day', {plain})"),
+            (Ty::Span, _) => format!("({plain} + interval '90 minutes')"),
+            (Ty::List, _) => format!("({plain} || 2)"),
+            (Ty::Json, 2) => format!("({plain} -> 'a')"),
+            (Ty::Json, _) => format!("to_jsonb({plain})"),
+            (Ty::Blank | Ty::Mood | Ty::Dose, _) => {
+                let other = self.column(ty, scopes).unwrap_or_else(|| self.literal(ty));
+                format!("greatest({plain}, {other})")
+            }
         }
     }
 
@@ -541,11 +553,11 @@ impl<'a> Views<'a> {
                 let ty = *self.dice.pick(&Ty::ALL);
                 let left = self.scalar(ty, scopes, 0);
                 let right = self.scalar(ty, scopes, depth.min(1));
-                format!(
-                    "({left} {} {right})",
-                    self.dice
-                        .one(&["=", "<>", "<", ">=", "=", "IS DISTINCT FROM"])
-                )
+                let operators = match ty {
+                    Ty::Json => ["=", "<>", "@>", "IS DISTINCT FROM"],
+                    _ => ["=", "<>", self.dice.one(&["<", ">="]), "IS DISTINCT FROM"],
+                };
+                format!("({left} {} {right})", self.dice.one(&operators))
             }
         }
     }
@@ -598,7 +610,14 @@ impl<'a> Views<'a> {
                 format!("{}({arg})", self.dice.one(&["sum", "avg", "min", "max"]))
             }
             Ty::Bool => format!("{}({arg})", self.dice.one(&["bool_and", "bool_or"])),
-            Ty::Time => format!("{}({arg})", self.dice.one(&["min", "max"])),
+            Ty::Time | Ty::Blank | Ty::List | Ty::Mood | Ty::Dose => {
+                format!("{}({arg})", self.dice.one(&["min", "max"]))
+            }
+            Ty::Span => format!("{}({arg})", self.dice.one(&["sum", "avg", "min", "max"])),
+            Ty::Json => {
+                let by = self.group_key(&inner);
+                format!("jsonb_agg({arg} ORDER BY {})", self.order(&inner, &by))
+            }
         };
         format!("(SELECT {call} FROM {from}{filter})")
     }
@@ -627,7 +646,7 @@ impl<'a> Views<'a> {
             0 | 1 => self.counting(scopes),
             2 => self.number_aggregate(scopes).0,
             3 => format!("avg({})", self.scalar(Ty::Number, scopes, 0)),
-            4 | 5 if ty != Ty::Bool => format!(
+            4 | 5 if !matches!(ty, Ty::Bool | Ty::Json) => format!(
                 "{}({})",
                 self.dice.one(&["min", "max"]),
                 self.scalar(ty, scopes, 0)
