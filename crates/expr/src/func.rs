@@ -109,6 +109,9 @@ pub enum Func {
     Subscript,
     /// A field of a record, by its place.
     Field(usize),
+    /// A ranking window function over its arguments: the partition, then the sort keys. It has no value of its own: a stage of the
+    /// plan gives it one.
+    Rank(Arc<RankOver>),
     /// The greatest (or least) argument that is not NULL.
     Extreme {
         /// GREATEST rather than LEAST.
@@ -116,6 +119,26 @@ pub enum Func {
         /// The arguments' type.
         ty: Type,
     },
+}
+
+/// The window of a ranking function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankOver {
+    /// Which function.
+    pub ranking: Ranking,
+    /// The types of PARTITION BY.
+    pub partition: Vec<Type>,
+    /// ORDER BY: type, DESC, NULLS FIRST.
+    pub order: Vec<(Type, bool, bool)>,
+}
+
+/// A ranking window function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is named as in Postgres' manual")]
+pub enum Ranking {
+    RowNumber,
+    Rank,
+    DenseRank,
 }
 
 /// A comparison.
@@ -477,6 +500,7 @@ impl Func {
             | Func::Quantified { .. }
             | Func::Truth { .. }
             | Func::Extreme { .. }
+            | Func::Rank(_)
             | Func::Show { .. } => false,
             Func::Json { function, .. } => !matches!(
                 function,
@@ -511,6 +535,7 @@ impl Func {
             | Func::Arithmetic { .. }
             | Func::Case { .. }
             | Func::Like { .. }
+            | Func::Rank(_)
             | Func::Extreme { .. } => true,
             Func::Text(f) => *f != TextFunction::ToCharNumber,
             Func::Regex { .. } => true,

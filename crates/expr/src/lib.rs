@@ -26,7 +26,7 @@ pub use build::{
 pub use cast::cast;
 pub use func::{
     Arithmetic, ArrayFunction, CaseChange, Comparison, DatetimeFunction, Func, JsonFunction, Math,
-    Number, RegexFunction, ShowFunction, TextFunction,
+    Number, RankOver, Ranking, RegexFunction, ShowFunction, TextFunction,
 };
 pub use function::resolve_function;
 pub use ir::{ColumnRef, Context, Expr, OccId, SubqueryId};

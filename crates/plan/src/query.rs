@@ -1,7 +1,7 @@
 //! Plans, stages, blocks, queries.
 
 use readside_aggregate::{AggCall, SortKey};
-use readside_expr::{Expr, OccId, SubqueryId};
+use readside_expr::{Expr, OccId, Ranking, SubqueryId};
 use readside_pgtype::Type;
 
 /// The compiled form of one view.
@@ -89,7 +89,7 @@ pub struct Stage {
     /// What becomes of them.
     pub head: Head,
     /// The columns of the internal table that the head writes; empty for [`Head::Sink`].
-    /// GROUP: the keys, then the aggregates. TOPN: the partition, then the outputs.
+    /// GROUP: the keys, then the aggregates. TOPN: the partition, then the outputs, then the rank.
     pub columns: Vec<StageColumn>,
     /// For `explain`.
     pub label: String,
@@ -128,6 +128,8 @@ pub enum Head {
         order: Vec<SortKey>,
         /// LIMIT, at least 1.
         limit: u64,
+        /// A further column: the row's rank in its partition.
+        ranking: Option<Ranking>,
     },
 }
 

@@ -91,6 +91,7 @@ impl ViewExec {
                     partition,
                     order,
                     limit,
+                    ranking,
                 } => HeadExec::TopN(TopNExec::new(
                     *id,
                     partition,
@@ -98,6 +99,7 @@ impl ViewExec {
                     order,
                     &stage.block.query.select,
                     *limit,
+                    *ranking,
                 )),
             };
             stages.push(StageExec {

@@ -52,9 +52,13 @@ pub fn explain(plan: &Plan, catalog: &Catalog) -> String {
             Head::TopN {
                 partition, limit, ..
             } => {
+                let rows = match limit {
+                    &u64::MAX => "all rows".to_owned(),
+                    limit => format!("the first {limit}"),
+                };
                 let _ = writeln!(
                     out,
-                    "    remembered: the first {limit} per {} partition column(s), in order",
+                    "    remembered: {rows} per {} partition column(s), in order",
                     partition.len()
                 );
             }

@@ -317,6 +317,36 @@ fn lateral_rows_are_kept_with_their_keys() {
 }
 
 #[test]
+fn a_condition_on_a_row_number_keeps_only_the_first_rows() {
+    let ranked = |function: &str, condition: &str| {
+        let plan = plan(&format!(
+            "SELECT id, n FROM (SELECT id, {function}() OVER (PARTITION BY customer_id ORDER BY placed_at, id) AS n FROM orders) x {condition}"
+        ));
+        match plan.stages[0].head {
+            Head::TopN { limit, .. } => limit,
+            ref other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ranked("row_number", "WHERE n = 1"), 1);
+    assert_eq!(ranked("row_number", "WHERE 4 > n AND id > 2"), 3);
+    assert_eq!(ranked("row_number", "WHERE n <= 2 OR id = 1"), u64::MAX);
+    // Several rows may be of one rank.
+    assert_eq!(ranked("rank", "WHERE n = 1"), u64::MAX);
+    assert_eq!(ranked("row_number", ""), u64::MAX);
+    // LIMIT chooses among all of the rows.
+    let plan = plan(
+        "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS n FROM orders ORDER BY id LIMIT 5) x WHERE n = 1",
+    );
+    assert!(matches!(
+        plan.stages[0].head,
+        Head::TopN {
+            limit: u64::MAX,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn verify_shows_hidden_keys_and_breaks_ties() {
     assert_eq!(
         plan("SELECT id FROM orders ; -- done").verify_sql,

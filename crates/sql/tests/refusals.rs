@@ -171,8 +171,24 @@ fn grammar_that_the_parser_lets_through_is_refused() {
 fn what_cannot_be_kept_is_refused_with_a_remedy() {
     for (sql, expected) in [
         (
-            "SELECT id, row_number() OVER (ORDER BY id) AS n FROM orders",
-            "window functions are not supported yet",
+            "SELECT id, sum(shipping) OVER (ORDER BY id) AS n FROM orders",
+            "this window function is not supported yet: row_number, rank and dense_rank OVER (PARTITION BY … ORDER BY …) are",
+        ),
+        (
+            "SELECT id FROM orders WHERE rank() OVER (ORDER BY id) = 1",
+            "window functions are not allowed in WHERE",
+        ),
+        (
+            "SELECT customer_id FROM orders GROUP BY customer_id HAVING rank() OVER (ORDER BY count(*)) = 1",
+            "window functions are not allowed in HAVING",
+        ),
+        (
+            "SELECT max(rank() OVER (ORDER BY id)) AS m FROM orders",
+            "window functions are not allowed in aggregate function calls",
+        ),
+        (
+            "SELECT id, rank() AS r FROM orders",
+            "window function rank requires an OVER clause",
         ),
         (
             "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT n FROM r",

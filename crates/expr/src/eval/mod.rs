@@ -169,6 +169,7 @@ pub(crate) fn apply(func: &Func, args: &[Value]) -> Result {
             [Value::Record(fields)] => Ok(fields.get(*at).cloned().unwrap_or(Value::Null)),
             _ => Err(mistyped("record field")),
         },
+        Func::Rank(_) => Err(mistyped("window function")),
         Func::Extreme { greatest, ty } => {
             let wanted = if *greatest {
                 Ordering::Greater

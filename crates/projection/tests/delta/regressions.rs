@@ -260,3 +260,27 @@ fn a_limit_keeps_rows_whose_key_is_null_or_absent() {
         ],
     );
 }
+
+#[test]
+fn ranks_move_with_the_rows_before_them() {
+    let schema = schema(&[("a", &[("id", Ty::Int), ("x", Ty::Int), ("y", Ty::Int)])]);
+    for sql in [
+        "SELECT id, rank() OVER (PARTITION BY x ORDER BY y DESC) AS r, dense_rank() OVER (PARTITION BY x ORDER BY y DESC) AS d,
+                row_number() OVER (ORDER BY y NULLS FIRST, id) AS n FROM a",
+        "SELECT x, id FROM (SELECT id, x, row_number() OVER (PARTITION BY x ORDER BY y, id) AS n FROM a) r WHERE n = 1",
+        "SELECT x, sum(y) AS s, rank() OVER (ORDER BY sum(y)) AS r FROM a GROUP BY x",
+    ] {
+        kept(
+            &schema,
+            sql,
+            &["a 1 1 5", "a 2 1 5", "a 3 1 4", "a 4 - 2", "a 5 - -"],
+            &[
+                &["+a 6 1 5"],
+                &["~a 1 1 3"],
+                &["~a 4 1 9"],
+                &["~a 2 - 1", "-a 3 1 4"],
+                &["-a 5 - -", "-a 6 1 5"],
+            ],
+        );
+    }
+}

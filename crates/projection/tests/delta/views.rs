@@ -36,12 +36,13 @@ impl<'a> Views<'a> {
     /// One view.
     pub(crate) fn view(&mut self) -> String {
         self.aliases = 0;
-        match self.dice.range(0, 11) {
+        match self.dice.range(0, 12) {
             0..=4 => self.document(),
             5..=7 => self.grouped(),
             8 => self.global(),
             9 => self.distinct(),
             10 => self.distinct_on(),
+            11 => self.ranked(),
             _ => self.limited(),
         }
     }
@@ -130,6 +131,48 @@ impl<'a> Views<'a> {
         format!(
             "SELECT DISTINCT ON ({on}) {on} AS g, {shown} AS c0 FROM {from}{filter} ORDER BY {order}"
         )
+    }
+
+    /// Rows, groups or rows beside others, with their rank, or the first of them.
+    fn ranked(&mut self) -> String {
+        let function = self
+            .dice
+            .weighted(&[(3, "row_number"), (1, "rank"), (1, "dense_rank")]);
+        let (from, filter, scopes, items) = if self.dice.one_in(3) {
+            let (from, source) = self.grouped_table();
+            let item = format!("{}.m AS c0", source.alias);
+            (from, String::new(), vec![vec![source]], item)
+        } else {
+            let joins = self.dice.range(0, 1);
+            let (from, sources) = self.from(&Vec::new(), joins, 1);
+            let scopes = vec![sources];
+            let item = format!("{} AS c0", self.item(&scopes, 0));
+            (from, self.filter(&scopes, 1), scopes, item)
+        };
+        let by = self.group_key(&scopes);
+        let order = if function == "row_number" {
+            self.order(&scopes, &by)
+        } else {
+            by
+        };
+        let partition = if self.dice.one_in(4) {
+            String::new()
+        } else {
+            format!("PARTITION BY {} ", self.group_key(&scopes))
+        };
+        let inner = format!(
+            "SELECT {items}, {function}() OVER ({partition}ORDER BY {order}) AS n FROM {from}{filter}"
+        );
+        let n = self.dice.range(1, 3);
+        match self.dice.range(0, 3) {
+            0 => inner,
+            1 => format!("SELECT c0 FROM ({inner}) r WHERE n = 1"),
+            2 => format!("SELECT c0, n FROM ({inner}) r WHERE n <= {n}"),
+            _ => format!(
+                "SELECT count(*) AS k, max(n) AS m FROM ({inner}) r WHERE n < {}",
+                n + 1
+            ),
+        }
     }
 
     fn limited(&mut self) -> String {

@@ -11,7 +11,6 @@ use sqlparser::tokenizer::Span;
 use super::aggregate::is_aggregate;
 use super::expression::{unsupported, whole_row};
 use super::from::identifiers;
-use super::select::windows;
 use super::{Binder, placed};
 use crate::refusal::{Checked, Problem};
 use crate::scope::{Scope, fold};
@@ -113,8 +112,15 @@ impl Binder<'_> {
             }
         };
         let at = function.name.span();
-        if function.over.is_some() || WINDOW.contains(&name.as_str()) {
-            return Err(windows(at));
+        if let Some(over) = &function.over {
+            return self.ranking(&name, function, over, scope, at);
+        }
+        if WINDOW.contains(&name.as_str()) {
+            return Err(Problem::hinted(
+                at,
+                format!("window function {name} requires an OVER clause"),
+                "write OVER (PARTITION BY … ORDER BY …) after it",
+            ));
         }
         if name == "array"
             && let FunctionArguments::Subquery(query) = &function.args

@@ -15,6 +15,7 @@ mod grouping;
 mod output_name;
 mod select;
 mod subquery;
+mod window;
 
 use std::collections::HashMap;
 
@@ -28,6 +29,7 @@ use crate::refusal::{Checked, Problem};
 
 pub(crate) use from::column_of_table;
 pub(crate) use grouping::rewrite;
+pub(crate) use window::is_ranked;
 
 /// A resolved SELECT and its columns. The columns' expressions are those of the select list.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use super::from::identifiers;
+use super::window::{is_ranked, windows};
 use super::{Binder, Bound, Texts};
 use crate::arena::{NamedColumn, conjuncts};
 use crate::refusal::{Checked, Problem};
@@ -129,6 +130,13 @@ impl Binder<'_> {
         if let Some(condition) = &select.having {
             let condition =
                 level.at(Place::After, || self.condition(condition, &scope, "HAVING"))?;
+            if is_ranked(&condition) {
+                return Err(Problem::hinted(
+                    select.having.as_ref().map_or(at, Spanned::span),
+                    "window functions are not allowed in HAVING",
+                    "rank in a subquery in FROM, and use its column outside of it",
+                ));
+            }
             conjuncts(condition, &mut bound.having);
         }
         bound.select = items.iter().map(|i| i.typed.expr.clone()).collect();
@@ -513,14 +521,6 @@ pub(super) fn sort_key(typed: Typed, item: &ast::OrderByExpr) -> Checked<SortKey
         descending,
         nulls_first: item.options.nulls_first.unwrap_or(descending),
     })
-}
-
-pub(super) fn windows(span: Span) -> Box<Problem> {
-    Problem::hinted(
-        span,
-        "window functions are not supported yet",
-        "compute the rank or the running value where the view is read, or use a correlated subquery with an aggregate",
-    )
 }
 
 /// The SELECT that a problem of a whole query is shown at.

@@ -9,6 +9,7 @@ mod decorrelate;
 mod facts;
 mod group_stage;
 mod order;
+mod ranking;
 mod simplify;
 mod sink_key;
 mod top_n;
@@ -21,7 +22,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use self::top_n::Keep;
 
 use readside_aggregate::SortKey;
-use readside_expr::{Expr, OccId, SubqueryId};
+use readside_expr::{ColumnRef, Expr, OccId, SubqueryId};
 use readside_plan::{Distinct, Head, OutputColumn, Plan, Query, Stage};
 use sqlparser::ast::{self, Spanned};
 use sqlparser::tokenizer::Span;
@@ -44,6 +45,10 @@ pub(crate) struct Planner<'c> {
     simplified: HashSet<SubqueryId>,
     /// Orders of derived tables that were inlined.
     lost_orders: HashMap<OccId, Vec<SortKey>>,
+    /// Upper bounds of row numbers that nested queries show.
+    rank_limits: HashMap<ColumnRef, u64>,
+    /// Those of the query that is simplified next.
+    next_rank_limits: Vec<(u16, u64)>,
     /// Columns of stages that hold lists without a defined order.
     unordered: BTreeSet<(u16, u16)>,
     /// Tie-breakers by the place of the SELECT that needs them.
@@ -62,6 +67,8 @@ impl<'c> Planner<'c> {
             depth: 0,
             simplified: HashSet::new(),
             lost_orders: HashMap::new(),
+            rank_limits: HashMap::new(),
+            next_rank_limits: Vec::new(),
             unordered: BTreeSet::new(),
             ties: HashMap::new(),
         }

@@ -15,7 +15,9 @@ use crate::refusal::Checked;
 impl Planner<'_> {
     /// `query`, flattened.
     pub(super) fn simplify(&mut self, mut query: Query) -> Checked<Query> {
+        let rank_limits = std::mem::take(&mut self.next_rank_limits);
         self.arena.resolve_query(&mut query);
+        self.note_rank_limits(&query);
         if let Some(from) = query.from.take() {
             let sole = match &from {
                 FromItem::Occurrence(occ) => Some(*occ),
@@ -33,7 +35,7 @@ impl Planner<'_> {
         self.subqueries(&mut query)?;
         self.arena.resolve_query(&mut query);
         reduce_outer_joins(&mut query);
-        Ok(query)
+        self.ranked(query, &rank_limits)
     }
 
     /// A FROM tree, flattened; `None` for what has exactly one row without columns. Conjuncts that hold for all of it are lifted.
@@ -167,6 +169,12 @@ impl Planner<'_> {
                 self.lost_orders.insert(occ, order);
             }
         }
+        self.next_rank_limits = self
+            .rank_limits
+            .iter()
+            .filter(|(column, _)| column.occ == occ)
+            .map(|(column, limit)| (column.column, *limit))
+            .collect();
         let mut inner = self.simplify(inner)?;
         inner = self.keep_as_table(inner)?;
         let site = self.arena.query_sites.get(&occ).map(|s| s.select);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use readside_aggregate::SortKey;
-use readside_expr::{ColumnRef, Comparison, Expr, Func, OccId, Typed, resolve_operator};
+use readside_expr::{ColumnRef, Comparison, Expr, Func, OccId, Ranking, Typed, resolve_operator};
 use readside_pgtype::{RecordType, Type};
 use readside_plan::{Distinct, FromItem, Head, Query, Relation, Stage, StageColumn, StageId};
 use sqlparser::tokenizer::{Location, Span};
@@ -75,7 +75,7 @@ impl Planner<'_> {
             });
             self.note_tie(site, texts);
         }
-        let (stage, columns) = self.write_top_n(&query, &partition, limit, keep, span)?;
+        let (stage, columns) = self.write_top_n(&query, &partition, limit, keep, None, span)?;
         let shown = |i: usize| -> Checked<Expr> {
             Ok(Expr::Column(ColumnRef {
                 occ: stage,
@@ -116,13 +116,7 @@ impl Planner<'_> {
                     on.push(equal(there, Typed::new(e.clone(), ty.clone()), span)?);
                 }
                 for (k, column) in columns.iter().enumerate() {
-                    let mut there = column.clone();
-                    there.expr = shown(count + k)?;
-                    on.push(if self.is_not_null(&query, &column.expr) {
-                        equal(there, column.clone(), span)?
-                    } else {
-                        not_distinct(there, column.clone())
-                    });
+                    on.push(self.same_key(&query, stage, count + k, column)?);
                 }
                 let from = query.from.take().map(|inner| FromItem::Inner {
                     left: Box::new(inner),
@@ -163,7 +157,7 @@ impl Planner<'_> {
             let texts = covering(&self.arena, &query).and_then(|key| self.key_texts(&key, site));
             self.note_tie(site, texts);
         }
-        let (stage, _) = self.write_top_n(&query, &partition, 1, Keep::Values, span)?;
+        let (stage, _) = self.write_top_n(&query, &partition, 1, Keep::Values, None, span)?;
         let mut select = Vec::new();
         for (j, e) in query.select.iter().enumerate() {
             // What is shown of the partition is its key.
@@ -184,13 +178,34 @@ impl Planner<'_> {
         })
     }
 
+    /// That a stage's column is this key column of `query`'s rows, which may be NULL.
+    pub(super) fn same_key(
+        &self,
+        query: &Query,
+        stage: OccId,
+        column: usize,
+        key: &Typed,
+    ) -> Checked<Expr> {
+        let mut there = key.clone();
+        there.expr = Expr::Column(ColumnRef {
+            occ: stage,
+            column: super::column(column)?,
+        });
+        if self.is_not_null(query, &key.expr) {
+            equal(there, key.clone(), Span::empty())
+        } else {
+            Ok(not_distinct(there, key.clone()))
+        }
+    }
+
     /// Writes the stage; gives its occurrence and, for [`Keep::Keys`], the key columns that it shows.
-    fn write_top_n(
+    pub(super) fn write_top_n(
         &mut self,
         query: &Query,
         partition: &[(Expr, Type)],
         limit: u64,
         keep: Keep,
+        ranking: Option<Ranking>,
         span: Span,
     ) -> Checked<(OccId, Vec<Typed>)> {
         let mut keys = Vec::new();
@@ -241,6 +256,23 @@ impl Planner<'_> {
             });
             named.push(NamedColumn { name, typed });
         }
+        if ranking.is_some() {
+            let rank = Expr::Column(ColumnRef {
+                occ,
+                column: super::column(columns.len())?,
+            });
+            let mut typed = Typed::new(rank, Type::Int8);
+            typed.not_null = true;
+            columns.push(StageColumn {
+                name: "rank".to_owned(),
+                ty: Type::Int8,
+                not_null: true,
+            });
+            named.push(NamedColumn {
+                name: "rank".to_owned(),
+                typed,
+            });
+        }
         self.arena.occ_mut(occ).columns = named;
         let by = partition
             .iter()
@@ -248,13 +280,15 @@ impl Planner<'_> {
             .collect::<Vec<_>>()
             .join(", ");
         let label = match (limit, by.as_str()) {
+            (u64::MAX, "") => "ranked rows".to_owned(),
+            (u64::MAX, by) => format!("ranked rows per {by}"),
             (1, "") => "first row".to_owned(),
             (1, by) => format!("first row per {by}"),
             (n, "") => format!("first {n} rows"),
             (n, by) => format!("first {n} rows per {by}"),
         };
         self.arena.occ_mut(occ).alias.clone_from(&label);
-        if limit > 1 {
+        if limit > 1 || keep == Keep::Keys {
             let key = match keep {
                 Keep::Keys => Some((0..keys.len()).collect::<Vec<usize>>()),
                 Keep::Values => shown_key(&self.arena, query)
@@ -306,6 +340,7 @@ impl Planner<'_> {
                 partition,
                 order,
                 limit,
+                ranking,
             },
             columns,
             label,
