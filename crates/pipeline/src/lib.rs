@@ -14,6 +14,7 @@ mod answers;
 mod capture;
 mod config;
 mod control;
+mod digest;
 mod error;
 mod facts;
 mod failpoint;

@@ -18,6 +18,7 @@ use readside_plan::Plan;
 use readside_source::{SourceError, connect_sql};
 use tokio_postgres::SimpleQueryMessage;
 
+use crate::digest::Digest;
 use crate::run::Pipeline;
 use crate::writer::{SinkWorker, Target};
 use crate::{ControlError, VerifiedView, VerifyReport, VerifyRequest, WaitRequest};
@@ -25,9 +26,6 @@ use crate::{ControlError, VerifiedView, VerifyReport, VerifyRequest, WaitRequest
 const ROUNDS: usize = 6;
 const PAGE: usize = 1_000;
 const REACH_MAX: Duration = Duration::from_secs(120);
-
-/// A digest of a row; what is kept of each while a view is compared.
-type Digest = [u8; 16];
 
 /// Compares.
 pub(crate) async fn verify(
@@ -111,7 +109,11 @@ async fn compare(
                 continue;
             }
             let sides = (source.get(key).copied(), sink.get(key).copied());
-            if sides.0 != sides.1 {
+            let same = match &sides {
+                (Some(theirs), Some(ours)) => ours.agrees(theirs, plan),
+                (theirs, ours) => theirs == ours,
+            };
+            if !same {
                 differing.insert(key.clone(), sides);
             }
         }
@@ -211,8 +213,10 @@ async fn source_rows(
             });
         }
         let digest = match form {
-            DocumentForm::Json => digest_json(row.get(count).unwrap_or_default().as_bytes(), plan),
-            DocumentForm::Columns => digest_columns(
+            DocumentForm::Json => {
+                Digest::of_json(row.get(count).unwrap_or_default().as_bytes(), plan)
+            }
+            DocumentForm::Columns => Digest::of_columns(
                 &mut (count..row.len()).map(|i| row.get(i).map(str::as_bytes)),
                 plan,
             ),
@@ -244,9 +248,9 @@ async fn sink_rows(
             .map_err(unavailable)?;
         for row in page.rows {
             let digest = match &row.body {
-                Body::Json(json) => digest_json(json, plan),
+                Body::Json(json) => Digest::of_json(json, plan),
                 Body::Columns(columns) => {
-                    digest_columns(&mut columns.iter().map(|c| c.as_deref()), plan)
+                    Digest::of_columns(&mut columns.iter().map(|c| c.as_deref()), plan)
                 }
             };
             out.insert(row.key.to_string(), digest);
@@ -256,64 +260,4 @@ async fn sink_rows(
             None => return Ok(out),
         }
     }
-}
-
-fn digest_json(json: &[u8], plan: &Plan) -> Digest {
-    if plan.unordered.is_empty() {
-        return digest(json);
-    }
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(json) else {
-        return digest(json);
-    };
-    for unordered in &plan.unordered {
-        if let Some(column) = plan
-            .columns
-            .get(unordered.column)
-            .and_then(|c| value.get_mut(&c.name))
-        {
-            sort_arrays(column);
-        }
-    }
-    digest(value.to_string().as_bytes())
-}
-
-fn sort_arrays(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Array(elements) => {
-            elements.iter_mut().for_each(sort_arrays);
-            elements.sort_by_cached_key(ToString::to_string);
-        }
-        serde_json::Value::Object(fields) => fields.values_mut().for_each(sort_arrays),
-        _ => {}
-    }
-}
-
-fn digest_columns(columns: &mut dyn Iterator<Item = Option<&[u8]>>, plan: &Plan) -> Digest {
-    let mut bytes = Vec::new();
-    for (i, column) in columns.enumerate() {
-        match column {
-            None => bytes.push(0),
-            Some(text) => {
-                bytes.push(1);
-                if plan.unordered.iter().any(|u| u.column == i) {
-                    // The same characters in some order: the elements of an array or of a JSON array.
-                    let mut sorted = text.to_vec();
-                    sorted.sort_unstable();
-                    bytes.extend_from_slice(&sorted);
-                } else {
-                    bytes.extend_from_slice(text);
-                }
-                bytes.push(0);
-            }
-        }
-    }
-    digest(&bytes)
-}
-
-fn digest(bytes: &[u8]) -> Digest {
-    use sha2::{Digest as _, Sha256};
-    let full = Sha256::digest(bytes);
-    let mut out = [0; 16];
-    out.copy_from_slice(&full[..16]);
-    out
 }

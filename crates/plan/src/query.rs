@@ -22,6 +22,9 @@ pub struct Plan {
     pub verify_sql: String,
     /// Output columns whose arrays or JSON arrays have no defined order in Postgres, so that they compare as multisets.
     pub unordered: Vec<Unordered>,
+    /// Output columns that hold sums or averages of floats. They are rounded once from the exact sum here, and after each addition in
+    /// Postgres, in an order of its own: the two agree but for their last digits.
+    pub inexact: Vec<usize>,
     /// What `check` and `explain` should say: undetermined answers, cost above O(log n), and the like.
     pub warnings: Vec<String>,
     /// A digest of everything that determines the rows: SQL, resolved catalog, evaluator version, time zone data.

@@ -73,6 +73,13 @@ pub fn explain(plan: &Plan, catalog: &Catalog) -> String {
             );
         }
     }
+    for column in plan.inexact.iter().filter_map(|i| plan.columns.get(*i)) {
+        let _ = writeln!(
+            out,
+            "  note: `{}` adds floats, which Postgres rounds at each step: it is compared but for the last digits",
+            column.name
+        );
+    }
     for warning in &plan.warnings {
         let _ = writeln!(out, "  warning: {warning}");
     }

@@ -568,3 +568,20 @@ fn aggregates_have_the_types_that_postgres_gives_them() {
         );
     }
 }
+
+#[test]
+fn sums_of_floats_are_known_to_be_inexact_wherever_they_go() {
+    for (sql, expected) in [
+        ("SELECT customer_id, sum(shipping) AS s, count(*) AS n FROM orders GROUP BY customer_id", &[][..]),
+        ("SELECT customer_id, sum(shipping::float8) AS s, count(*) AS n FROM orders GROUP BY customer_id", &[1]),
+        ("SELECT c.id, (SELECT avg(o.id::real) FROM orders o WHERE o.customer_id = c.id) AS a FROM customers c", &[1]),
+        (
+            "SELECT c.id, c.name, jsonb_build_object('s', x.s) AS doc FROM customers c
+             LEFT JOIN (SELECT customer_id, stddev(id::float8) AS s FROM orders GROUP BY customer_id ORDER BY customer_id LIMIT 3) x ON x.customer_id = c.id",
+            &[2],
+        ),
+        ("SELECT max(s) AS m FROM (SELECT sum(id::float8) AS s FROM orders GROUP BY customer_id) x", &[0]),
+    ] {
+        assert_eq!(plan(sql).inexact, expected, "{sql}");
+    }
+}

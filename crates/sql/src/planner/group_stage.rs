@@ -213,9 +213,8 @@ impl Planner<'_> {
             ),
         };
         self.arena.occ_mut(stage_occ).alias.clone_from(&alias);
-        let flags = self.unordered_aggregates(&block, &group.aggregates);
         let stage = super::column(self.arena.stages.len())?;
-        self.note_unordered(stage, kept.len(), &flags);
+        self.note_aggregates(stage, kept.len(), &block, &group.aggregates);
         let (block, keys, aggregates) = self.group_block(block, keys, &group.aggregates, span)?;
         self.arena.stages.push(Stage {
             block,

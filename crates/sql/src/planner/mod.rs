@@ -51,6 +51,8 @@ pub(crate) struct Planner<'c> {
     next_rank_limits: Vec<(u16, u64)>,
     /// Columns of stages that hold lists without a defined order.
     unordered: BTreeSet<(u16, u16)>,
+    /// Columns of stages that hold sums of floats.
+    inexact: BTreeSet<(u16, u16)>,
     /// Tie-breakers by the place of the SELECT that needs them.
     ties: HashMap<sqlparser::tokenizer::Location, Vec<String>>,
 }
@@ -70,6 +72,7 @@ impl<'c> Planner<'c> {
             rank_limits: HashMap::new(),
             next_rank_limits: Vec::new(),
             unordered: BTreeSet::new(),
+            inexact: BTreeSet::new(),
             ties: HashMap::new(),
         }
     }
@@ -117,6 +120,7 @@ impl<'c> Planner<'c> {
         self.arena.resolve_deep(&mut query);
         let key = self.sink_key(&query, &bound.columns, root_site, group_occ, span)?;
         let unordered = self.unordered_columns(&query);
+        let inexact = self.inexact_columns(&query);
         let select = query.select.clone();
         let (block, numbers) = self.block(query, span)?;
         let pieces = key.renumbered(&numbers);
@@ -146,6 +150,7 @@ impl<'c> Planner<'c> {
             sql,
             verify_sql,
             unordered,
+            inexact,
             warnings: self.arena.warnings,
             fingerprint: String::new(),
         })

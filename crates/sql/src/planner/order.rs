@@ -1,8 +1,8 @@
-//! Where an answer has no defined order: lists that compare as multisets, LIMITs that need a tie-breaker.
+//! Where an answer is not defined to the last: lists that compare as multisets, LIMITs that need a tie-breaker, sums of floats.
 
 use std::collections::HashMap;
 
-use readside_aggregate::{AggCall, SortKey};
+use readside_aggregate::{AggCall, AggFunc, SortKey};
 use readside_expr::{Expr, OccId};
 use readside_plan::{Distinct, Grouping, Query, Relation, SubqueryKind, Unordered};
 use sqlparser::tokenizer::Location;
@@ -13,34 +13,70 @@ use crate::aggregates::is_order_sensitive;
 use crate::arena::{columns_of, from_occs, subqueries_in};
 use crate::type_facts::equality_is_identity;
 
+/// What a value may be made of.
+#[derive(Clone, Copy)]
+enum Origin<'q> {
+    /// A column of a stage.
+    Stage(u16, u16),
+    /// An aggregate, and the query that it stands in.
+    Call(&'q AggCall, &'q Query),
+    /// `ARRAY(SELECT …)`
+    Array(&'q Query),
+}
+
 type Groupings = HashMap<OccId, (Grouping, Query)>;
 
 impl Planner<'_> {
     /// The output columns that hold lists without a defined order.
     pub(super) fn unordered_columns(&self, query: &Query) -> Vec<Unordered> {
+        self.columns_where(query, &|origin| self.is_unordered(origin))
+            .into_iter()
+            .map(|column| Unordered { column })
+            .collect()
+    }
+
+    /// The output columns that hold sums of floats, whose last digits depend on the order in which Postgres adds.
+    pub(super) fn inexact_columns(&self, query: &Query) -> Vec<usize> {
+        self.columns_where(query, &|origin| self.is_inexact(origin))
+    }
+
+    fn columns_where(&self, query: &Query, holds: &dyn Fn(Origin<'_>) -> bool) -> Vec<usize> {
         let mut groupings = Groupings::new();
         self.collect_groupings(query, &mut groupings);
         query
             .select
             .iter()
             .enumerate()
-            .filter(|(_, e)| self.is_unordered(e, &groupings))
-            .map(|(column, _)| Unordered { column })
+            .filter(|(_, e)| self.originates(e, &groupings, holds))
+            .map(|(column, _)| column)
             .collect()
     }
 
-    /// Which aggregates of a grouping hold lists without a defined order.
-    pub(super) fn unordered_aggregates(&self, block: &Query, calls: &[AggCall]) -> Vec<bool> {
+    /// Remembers which aggregates of a grouping hold lists without a defined order, and which inexact sums.
+    pub(super) fn note_aggregates(
+        &mut self,
+        stage: u16,
+        keys: usize,
+        block: &Query,
+        calls: &[AggCall],
+    ) {
         let mut groupings = Groupings::new();
         let mut query = block.clone();
         for call in calls {
             query.select.extend(call.args.iter().cloned());
         }
         self.collect_groupings(&query, &mut groupings);
-        calls
-            .iter()
-            .map(|call| self.is_unordered_call(call, block, &groupings))
-            .collect()
+        let mut flags = Vec::new();
+        for call in calls {
+            let origin = |holds: &dyn Fn(Origin<'_>) -> bool| {
+                self.call_originates(call, block, &groupings, holds)
+            };
+            flags.push((
+                origin(&|o| self.is_unordered(o)),
+                origin(&|o| self.is_inexact(o)),
+            ));
+        }
+        self.note_columns(stage, keys, &flags);
     }
 
     fn collect_groupings(&self, query: &Query, out: &mut Groupings) {
@@ -59,24 +95,29 @@ impl Planner<'_> {
         }
     }
 
-    fn is_unordered(&self, e: &Expr, groupings: &Groupings) -> bool {
+    /// Whether something that `e` is made of is so.
+    fn originates(
+        &self,
+        e: &Expr,
+        groupings: &Groupings,
+        holds: &dyn Fn(Origin<'_>) -> bool,
+    ) -> bool {
         let mut found = false;
         e.walk(&mut |part| match part {
             Expr::Column(c) => {
                 let column = usize::from(c.column);
                 found |= match &self.arena.occ(c.occ).relation {
-                    Relation::Stage(id) => self.unordered.contains(&(id.0, c.column)),
+                    Relation::Stage(id) => holds(Origin::Stage(id.0, c.column)),
                     Relation::Query(inner) => inner
                         .select
                         .get(column)
-                        .is_some_and(|e| self.is_unordered(e, groupings)),
+                        .is_some_and(|e| self.originates(e, groupings, holds)),
                     Relation::Grouping => groupings.get(&c.occ).is_some_and(|(group, query)| {
                         match column.checked_sub(group.keys.len()) {
-                            None => self.is_unordered(&group.keys[column], groupings),
-                            Some(j) => group
-                                .aggregates
-                                .get(j)
-                                .is_some_and(|call| self.is_unordered_call(call, query, groupings)),
+                            None => self.originates(&group.keys[column], groupings, holds),
+                            Some(j) => group.aggregates.get(j).is_some_and(|call| {
+                                self.call_originates(call, query, groupings, holds)
+                            }),
                         }
                     }),
                     Relation::Table(_) => false,
@@ -85,14 +126,15 @@ impl Planner<'_> {
             Expr::Subquery(id) => {
                 if let Some(subquery) = self.arena.subquery(*id) {
                     let query = &subquery.query;
+                    let shows = || {
+                        query
+                            .select
+                            .iter()
+                            .any(|e| self.originates(e, groupings, holds))
+                    };
                     found |= match subquery.kind {
-                        SubqueryKind::Array => {
-                            query.select.iter().any(|e| self.is_unordered(e, groupings))
-                                || !self.is_ordered(query, &query.order, &query.select)
-                        }
-                        SubqueryKind::Scalar => {
-                            query.select.iter().any(|e| self.is_unordered(e, groupings))
-                        }
+                        SubqueryKind::Array => shows() || holds(Origin::Array(query)),
+                        SubqueryKind::Scalar => shows(),
                         SubqueryKind::Exists | SubqueryKind::In { .. } => false,
                     };
                 }
@@ -102,18 +144,45 @@ impl Planner<'_> {
         found
     }
 
-    fn is_unordered_call(&self, call: &AggCall, query: &Query, groupings: &Groupings) -> bool {
-        if call.args.iter().any(|e| self.is_unordered(e, groupings)) {
-            return true;
+    fn call_originates(
+        &self,
+        call: &AggCall,
+        query: &Query,
+        groupings: &Groupings,
+        holds: &dyn Fn(Origin<'_>) -> bool,
+    ) -> bool {
+        call.args
+            .iter()
+            .any(|e| self.originates(e, groupings, holds))
+            || holds(Origin::Call(call, query))
+    }
+
+    fn is_unordered(&self, origin: Origin<'_>) -> bool {
+        match origin {
+            Origin::Stage(stage, column) => self.unordered.contains(&(stage, column)),
+            Origin::Array(query) => !self.is_ordered(query, &query.order, &query.select),
+            Origin::Call(call, query) => {
+                let by_value =
+                    call.distinct && call.arg_types.first().is_some_and(equality_is_identity);
+                is_order_sensitive(&call.func)
+                    && !by_value
+                    && !self.is_ordered(&before_grouping(query), &call.order, &call.args)
+            }
         }
-        if !is_order_sensitive(&call.func) {
-            return false;
+    }
+
+    fn is_inexact(&self, origin: Origin<'_>) -> bool {
+        match origin {
+            Origin::Stage(stage, column) => self.inexact.contains(&(stage, column)),
+            Origin::Array(_) => false,
+            Origin::Call(call, _) => matches!(
+                call.func,
+                AggFunc::SumFloat4
+                    | AggFunc::SumFloat8
+                    | AggFunc::AvgFloat
+                    | AggFunc::SpreadFloat(_)
+            ),
         }
-        if call.distinct && call.arg_types.first().is_some_and(equality_is_identity) {
-            return false;
-        }
-        let before = before_grouping(query);
-        !self.is_ordered(&before, &call.order, &call.args)
     }
 
     /// Whether `order` leaves no two rows of `query` in an undefined order, or none that show different `values`.
@@ -169,11 +238,17 @@ impl Planner<'_> {
             })
     }
 
-    /// Remembers a stage's columns that hold lists without a defined order.
-    pub(super) fn note_unordered(&mut self, stage: u16, keys: usize, flags: &[bool]) {
-        for (j, unordered) in flags.iter().enumerate() {
-            if *unordered && let Ok(column) = u16::try_from(keys + j) {
+    /// Remembers of a stage's columns after `keys` which hold lists without a defined order, and which inexact sums.
+    pub(super) fn note_columns(&mut self, stage: u16, keys: usize, flags: &[(bool, bool)]) {
+        for (j, (unordered, inexact)) in flags.iter().enumerate() {
+            let Ok(column) = u16::try_from(keys + j) else {
+                continue;
+            };
+            if *unordered {
                 self.unordered.insert((stage, column));
+            }
+            if *inexact {
+                self.inexact.insert((stage, column));
             }
         }
     }

@@ -302,17 +302,21 @@ impl Planner<'_> {
                 self.arena.stage_keys.insert(id, key);
             }
         }
-        let flags: Vec<bool> = {
-            let shown = Query {
-                select: outputs.iter().map(|(e, _)| e.clone()).collect(),
-                ..query.clone()
-            };
-            let unordered = self.unordered_columns(&shown);
-            (0..outputs.len())
-                .map(|i| unordered.iter().any(|u| u.column == i))
-                .collect()
+        let shown = Query {
+            select: outputs.iter().map(|(e, _)| e.clone()).collect(),
+            ..query.clone()
         };
-        self.note_unordered(id.0, partition.len(), &flags);
+        let unordered = self.unordered_columns(&shown);
+        let inexact = self.inexact_columns(&shown);
+        let flags: Vec<(bool, bool)> = (0..outputs.len())
+            .map(|i| {
+                (
+                    unordered.iter().any(|u| u.column == i),
+                    inexact.contains(&i),
+                )
+            })
+            .collect();
+        self.note_columns(id.0, partition.len(), &flags);
         let whole = Query {
             from: query.from.clone(),
             filter: query.filter.clone(),
