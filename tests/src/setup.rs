@@ -73,7 +73,6 @@ pub const PROMETHEUS: Requirement = Requirement {
     purpose: "the dashboards' expressions and the alert rules",
 };
 
-
 /// What nearly all tests need.
 pub const ALL: &[Requirement] = &[REDIS, JAVA, MAVEN, UNZIP, XZ, PROMETHEUS];
 

@@ -167,10 +167,13 @@ fn evaluate<T>(
     Ok(out)
 }
 
+/// Block keys with what their rows have.
+type Rows<T> = Vec<(Vec<u8>, Evaluated<T>)>;
+
 /// Rows of a stage that have been evaluated, to be taken into its head.
 pub(crate) enum Piece {
-    Group(Vec<(Vec<u8>, Evaluated<Contribution>)>),
-    TopN(Vec<(Vec<u8>, Evaluated<Candidate>)>),
+    Group(Rows<Contribution>),
+    TopN(Rows<Candidate>),
 }
 
 impl Piece {
@@ -203,7 +206,7 @@ fn pieces<T>(
     read: &dyn Read,
     stage: &StageExec,
     evaluate: &dyn Fn(&Evaluator<'_, '_>) -> Outcome<T>,
-    f: &mut dyn FnMut(Vec<(Vec<u8>, Evaluated<T>)>) -> Result<(), ProjectionError>,
+    f: &mut dyn FnMut(Rows<T>) -> Result<(), ProjectionError>,
 ) -> Result<(), ProjectionError> {
     let mut rows = Vec::new();
     each_row(read, stage, evaluate, &mut |key, is| {

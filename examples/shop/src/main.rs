@@ -12,11 +12,11 @@ use tokio_postgres::NoTls;
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Part,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Part {
     /// Creates the tables, and fills them, unless they are there.
     Seed {
         /// The shop's database.
@@ -135,8 +135,8 @@ enum Command {
 #[allow(clippy::print_stdout, reason = "the results of commands")]
 async fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Seed { url, scale } => seed(&url, scale).await?,
-        Command::Command {
+        Part::Seed { url, scale } => seed(&url, scale).await?,
+        Part::Command {
             url,
             listen,
             connections,
@@ -148,7 +148,7 @@ async fn main() -> Result<()> {
             };
             service.serve().await?;
         }
-        Command::Query {
+        Part::Query {
             cache,
             search,
             products,
@@ -170,7 +170,7 @@ async fn main() -> Result<()> {
             };
             service.serve().await?;
         }
-        Command::Front {
+        Part::Front {
             commands,
             queries,
             listen,
@@ -182,7 +182,7 @@ async fn main() -> Result<()> {
             };
             front.serve().await?;
         }
-        Command::Traffic {
+        Part::Traffic {
             commands,
             queries,
             rate,
@@ -216,7 +216,7 @@ async fn main() -> Result<()> {
             }
             println!("{}", running.stop().await.table().join("\n"));
         }
-        Command::Load {
+        Part::Load {
             url,
             rate,
             workers,
