@@ -22,6 +22,7 @@ mod index;
 mod ingest;
 mod keyspace;
 mod level;
+mod lift;
 mod load;
 mod nested;
 mod opening;

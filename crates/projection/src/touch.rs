@@ -8,9 +8,9 @@ use std::rc::Rc;
 use readside_plan::OccId;
 
 use crate::ProjectionError;
-use crate::access::Variant;
 use crate::block_key::encode_block_key;
 use crate::eval::{Evaluator, Flow, Slot};
+use crate::lift::Variant;
 
 impl<'s, 'p> Evaluator<'s, 'p> {
     /// Calls `add` with each key that this row touches. The snapshot must hold the row.
