@@ -104,10 +104,14 @@ impl Browser {
         Ok(format!("{}/element/{id}", self.session))
     }
 
-    /// Clicks, as a mouse does: what is hidden or covered can't be clicked.
+    /// Clicks, as a mouse does: what is hidden or covered can't be clicked. Waits for an element that is being replaced.
     pub async fn click(&self, selector: &str) -> Result<()> {
-        let path = format!("{}/click", self.element(selector).await?);
-        self.post(&path, &json!({})).await?;
+        let what = format!("`{selector}` to be clicked");
+        until(&what, Duration::from_secs(20), || async {
+            let path = format!("{}/click", self.element(selector).await?);
+            self.post(&path, &json!({})).await
+        })
+        .await?;
         Ok(())
     }
 

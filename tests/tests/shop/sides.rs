@@ -10,6 +10,9 @@ use serde_json::json;
 
 use crate::opened::{Done, Shop, at};
 
+/// Commands that wait for a lock.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop-command' AND wait_event_type = 'Lock'";
+
 #[tokio::test]
 async fn queries_need_no_write_database() {
     let mut shop = Shop::open().await;
@@ -213,14 +216,13 @@ async fn a_client_that_hangs_up_leaves_a_command_done_or_not_done() {
         .batch_execute("BEGIN; SELECT FROM customers WHERE id = 1 FOR UPDATE")
         .await
         .unwrap();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop-command' AND wait_event_type = 'Lock'";
     for note in ["one", "two"] {
         let request = http_client()
             .post(format!("{}/commands/place-order", shop.commands.url()))
             .json(&order(note));
         let sent = tokio::spawn(request.send());
         until("the command to wait", Duration::from_secs(30), || async {
-            let row = shop.database.query_one(waiting, &[]).await?;
+            let row = shop.database.query_one(WAITING, &[]).await?;
             anyhow::ensure!(row.get::<_, i64>(0) > 0, "it does not wait");
             anyhow::Ok(())
         })
@@ -252,12 +254,50 @@ async fn a_client_that_hangs_up_leaves_a_command_done_or_not_done() {
 }
 
 #[tokio::test]
-async fn deadlocks_between_commands_are_tried_again() {
+async fn a_command_that_ran_into_a_deadlock_is_done_all_the_same() {
     let shop = Shop::open().await;
     shop.database
         .batch_execute("UPDATE products SET active = true WHERE id <= 6")
         .await
         .unwrap();
+    // The command has the customer and waits for the product; somebody else the other way round, and more patiently.
+    let other = shop.scene.app().await.unwrap();
+    other
+        .batch_execute(
+            "SET deadlock_timeout = '60s'; BEGIN; SELECT FROM products WHERE id = 1 FOR UPDATE",
+        )
+        .await
+        .unwrap();
+    let add = json!({"customer_id": 1, "product_id": 1, "quantity": 1});
+    let command = shop.commands.command("add-item-to-cart", &add);
+    let crossing = async {
+        until("the command to wait", Duration::from_secs(30), || async {
+            let row = shop.database.query_one(WAITING, &[]).await?;
+            anyhow::ensure!(row.get::<_, i64>(0) > 0, "it does not wait");
+            anyhow::Ok(())
+        })
+        .await
+        .unwrap();
+        other
+            .batch_execute("SELECT FROM customers WHERE id = 1 FOR UPDATE; COMMIT")
+            .await
+            .unwrap();
+    };
+    let (answer, ()) = tokio::join!(command, crossing);
+    assert_eq!(answer.unwrap().status, 200);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'app'";
+    until(
+        "the deadlock to be counted",
+        Duration::from_secs(30),
+        || async {
+            let row = shop.database.query_one(deadlocks, &[]).await?;
+            anyhow::ensure!(row.get::<_, i64>(0) > 0, "there was none");
+            anyhow::Ok(())
+        },
+    )
+    .await
+    .unwrap();
+
     // The same carts and products from many sides, in every order.
     let commands = (0..120).map(|number| {
         let customer = 1 + number % 2;

@@ -136,8 +136,10 @@ async function send(name, body) {
     out.textContent = [`${name}: ${answer.title}`, ...(errors.length > 0 ? errors : [answer.detail])].join('\n');
     return null;
   }
-  since = {lsn: answer.lsn, at: performance.now()};
-  out.textContent = `${name} ${answer.id}: committed in ${(since.at - start).toFixed(0)} ms, at ${answer.lsn}`;
+  const at = performance.now();
+  // Without a position there is nothing to wait for; that is when the connection broke right after the commit.
+  since = answer.lsn === null ? null : {lsn: answer.lsn, at};
+  out.textContent = `${name} ${answer.id}: committed in ${(at - start).toFixed(0)} ms, at ${answer.lsn}`;
   $('against').textContent = `against ${answer.lsn}`;
   return answer;
 }
