@@ -69,7 +69,9 @@ impl Compose {
     fn words(&self, service: &str, field: &str) -> Vec<String> {
         let words = self.services[service].get(field);
         let words = words.and_then(Value::as_array).into_iter().flatten();
-        words.map(|word| word.as_str().unwrap().to_owned()).collect()
+        words
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// The ports that a service listens on inside.
@@ -85,23 +87,48 @@ impl Compose {
         let authority = rest.split('/').next().unwrap();
         let host = authority.rsplit('@').next().unwrap();
         let (host, port) = host.split_once(':').unwrap();
-        assert!(self.services.contains_key(host), "{who}: no service `{host}` for {url}");
+        assert!(
+            self.services.contains_key(host),
+            "{who}: no service `{host}` for {url}"
+        );
         let ports = self.inner_ports(host);
-        assert!(ports.contains(&port.parse().unwrap()), "{who}: `{host}` is not at {port}");
+        assert!(
+            ports.contains(&port.parse().unwrap()),
+            "{who}: `{host}` is not at {port}"
+        );
     }
 }
 
 /// What a service may have, of the Compose specification.
 const FIELDS: &[&str] = &[
-    "build", "command", "depends_on", "environment", "healthcheck", "image", "init", "ports", "restart", "volumes",
+    "build",
+    "command",
+    "depends_on",
+    "environment",
+    "healthcheck",
+    "image",
+    "init",
+    "ports",
+    "restart",
+    "volumes",
 ];
 
 #[test]
 fn every_service_has_what_it_names() {
     let compose = Compose::load();
-    let top: BTreeSet<&str> = compose.whole.as_object().unwrap().keys().map(String::as_str).collect();
+    let top: BTreeSet<&str> = compose
+        .whole
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(top, BTreeSet::from(["name", "services", "volumes"]));
-    let declared: BTreeSet<&String> = compose.whole["volumes"].as_object().unwrap().keys().collect();
+    let declared: BTreeSet<&String> = compose.whole["volumes"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
     let (mut used, mut host_ports) = (BTreeSet::new(), BTreeSet::new());
     for (name, service) in &compose.services {
         for field in service.as_object().unwrap().keys() {
@@ -109,26 +136,45 @@ fn every_service_has_what_it_names() {
         }
         let image = service["image"].as_str().unwrap();
         let tagged = image.contains(':') && !image.ends_with(":latest");
-        assert!(tagged || service.get("build").is_some(), "{name}: `{image}` may be any version");
+        assert!(
+            tagged || service.get("build").is_some(),
+            "{name}: `{image}` may be any version"
+        );
         if let Some(build) = service.get("build") {
             assert_eq!(build["context"], ".", "{name}");
             let target = build["target"].as_str().unwrap();
-            assert!(stages().iter().any(|stage| stage.name == target), "{name}: no stage `{target}`");
+            assert!(
+                stages().iter().any(|stage| stage.name == target),
+                "{name}: no stage `{target}`"
+            );
         }
         for port in compose.words(name, "ports") {
             let parts: Vec<&str> = port.split(':').collect();
             assert_eq!((parts.len(), parts[0]), (3, "127.0.0.1"), "{name}: {port}");
-            assert!(host_ports.insert(parts[1].to_owned()), "{name}: {port} is taken");
+            assert!(
+                host_ports.insert(parts[1].to_owned()),
+                "{name}: {port} is taken"
+            );
         }
         let mut targets = BTreeSet::new();
         for volume in compose.words(name, "volumes") {
             let parts: Vec<&str> = volume.split(':').collect();
-            assert!(targets.insert(parts[1].to_owned()) && parts[1].starts_with('/'), "{name}: {volume}");
+            assert!(
+                targets.insert(parts[1].to_owned()) && parts[1].starts_with('/'),
+                "{name}: {volume}"
+            );
             if let Some(path) = parts[0].strip_prefix("./") {
-                assert!(workspace().join(path).is_dir(), "{name}: no directory `{path}`");
+                assert!(
+                    workspace().join(path).is_dir(),
+                    "{name}: no directory `{path}`"
+                );
                 assert_eq!(parts.get(2), Some(&"ro"), "{name}: {volume}");
             } else {
-                let (volume, _) = declared.iter().map(|name| (*name, ())).find(|(name, ())| *name == parts[0]).unwrap();
+                let (volume, _) = declared
+                    .iter()
+                    .map(|name| (*name, ()))
+                    .find(|(name, ())| *name == parts[0])
+                    .unwrap();
                 assert!(used.insert(volume), "{name}: `{volume}` is somebody else's");
             }
         }
@@ -151,15 +197,25 @@ fn services_start_in_an_order_that_ends() {
                         "service_started" => {}
                         "service_healthy" => assert!(other.get("healthcheck").is_some(), "{name}"),
                         // What is restarted never completes.
-                        "service_completed_successfully" => assert!(other.get("restart").is_none(), "{name}"),
+                        "service_completed_successfully" => {
+                            assert!(other.get("restart").is_none(), "{name}")
+                        }
                         other => panic!("{name}: `{other}`"),
                     }
                 }
-                conditions.as_object().unwrap().keys().map(String::as_str).collect()
+                conditions
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(String::as_str)
+                    .collect()
             }
         };
         for other in &before {
-            assert!(compose.services.contains_key(*other), "{name} waits for `{other}`");
+            assert!(
+                compose.services.contains_key(*other),
+                "{name} waits for `{other}`"
+            );
         }
         after.insert(name, before);
     }
@@ -167,10 +223,15 @@ fn services_start_in_an_order_that_ends() {
     while started.len() < after.len() {
         let next: Vec<&str> = after
             .iter()
-            .filter(|(name, before)| !started.contains(*name) && before.iter().all(|b| started.contains(b)))
+            .filter(|(name, before)| {
+                !started.contains(*name) && before.iter().all(|b| started.contains(b))
+            })
             .map(|(name, _)| *name)
             .collect();
-        assert!(!next.is_empty(), "these wait for each other: {after:?}, started: {started:?}");
+        assert!(
+            !next.is_empty(),
+            "these wait for each other: {after:?}, started: {started:?}"
+        );
         started.extend(next);
     }
 }
@@ -184,7 +245,11 @@ fn what_one_service_is_told_of_another_is_so() {
                 compose.reaches(&format!("{service}, {name}"), &value);
             }
             if let Some(port) = value.strip_prefix("0.0.0.0:") {
-                assert_eq!(compose.inner_ports(service), BTreeSet::from([port.parse().unwrap()]), "{service}");
+                assert_eq!(
+                    compose.inner_ports(service),
+                    BTreeSet::from([port.parse().unwrap()]),
+                    "{service}"
+                );
             }
         }
     }
@@ -207,14 +272,20 @@ fn what_one_service_is_told_of_another_is_so() {
     let source = config["source"]["url"].as_str().unwrap();
     let source = place(source).split(':').next().unwrap().to_owned();
     for (name, value) in &query {
-        assert!(!value.contains(&format!("@{source}:")), "shop-query: {name}");
+        assert!(
+            !value.contains(&format!("@{source}:")),
+            "shop-query: {name}"
+        );
     }
     // Who scrapes and who asks has the token; where Grafana asks there is a Prometheus.
     let token = &compose.environment("readside")["READSIDE_TOKEN"];
     assert_eq!(&query["READSIDE_TOKEN"], token);
     let prometheus = yaml("dashboards/prometheus/prometheus.yml");
     for job in prometheus["scrape_configs"].as_array().unwrap() {
-        assert_eq!(job["authorization"]["credentials"].as_str(), Some(token.as_str()));
+        assert_eq!(
+            job["authorization"]["credentials"].as_str(),
+            Some(token.as_str())
+        );
         for target in job["static_configs"][0]["targets"].as_array().unwrap() {
             compose.reaches("prometheus.yml", target.as_str().unwrap());
         }
@@ -244,24 +315,40 @@ fn the_programs_know_their_commands_and_variables() {
             _ => continue,
         };
         let command = &compose.words(name, "command")[0];
-        let help = Command::new(program).args([command, "--help"]).output().unwrap();
+        let help = Command::new(program)
+            .args([command, "--help"])
+            .output()
+            .unwrap();
         assert!(help.status.success(), "{name}: `{command}`");
         let help = String::from_utf8(help.stdout).unwrap();
         for variable in compose.environment(name).keys() {
             // Secrets are named by the configuration.
             let known = help.contains(variable) || readside_shop::CONFIG.contains(variable);
-            let global = program == &readside && ["READSIDE_LISTEN", "READSIDE_TOKEN"].contains(&variable.as_str());
-            assert!(known || global, "{name}: `{command}` doesn't know {variable}");
+            let global = program == &readside
+                && ["READSIDE_LISTEN", "READSIDE_TOKEN"].contains(&variable.as_str());
+            assert!(
+                known || global,
+                "{name}: `{command}` doesn't know {variable}"
+            );
         }
     }
     // The configuration is one that readside takes, with the variables that it is given.
     let check = Command::new(&readside)
-        .args(["check", "--offline", "--config", "examples/shop/readside.toml"])
+        .args([
+            "check",
+            "--offline",
+            "--config",
+            "examples/shop/readside.toml",
+        ])
         .envs(compose.environment("readside"))
         .current_dir(workspace())
         .output()
         .unwrap();
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    assert!(
+        check.status.success(),
+        "{}",
+        String::from_utf8_lossy(&check.stderr)
+    );
 }
 
 struct Stage {
@@ -274,7 +361,10 @@ struct Stage {
 fn stages() -> Vec<Stage> {
     let text = read("Dockerfile").replace("\\\n", " ");
     let mut stages: Vec<Stage> = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         let words: Vec<&str> = line.split_whitespace().collect();
         if words[0] == "FROM" {
             assert_eq!((words.len(), words[2]), (4, "AS"), "{line}");
@@ -298,12 +388,26 @@ fn an_image_holds_one_program_and_is_not_roots() {
     for name in ["readside", "shop"] {
         let stage = find(name).unwrap();
         let base = find(&stage.from).unwrap();
-        let user = base.lines.iter().rev().find_map(|line| line.strip_prefix("USER "));
+        let user = base
+            .lines
+            .iter()
+            .rev()
+            .find_map(|line| line.strip_prefix("USER "));
         let uid: u32 = user.unwrap().split(':').next().unwrap().parse().unwrap();
         assert!(uid >= 1000 && !stage.lines.iter().any(|line| line.starts_with("USER")));
-        let copies: Vec<&String> = stage.lines.iter().filter(|line| line.starts_with("COPY")).collect();
-        assert_eq!(copies, [&format!("COPY --from=build /out/{name} /usr/local/bin/")]);
-        assert!(build.contains(&format!("target/release/{name} ")), "{build}");
+        let copies: Vec<&String> = stage
+            .lines
+            .iter()
+            .filter(|line| line.starts_with("COPY"))
+            .collect();
+        assert_eq!(
+            copies,
+            [&format!("COPY --from=build /out/{name} /usr/local/bin/")]
+        );
+        assert!(
+            build.contains(&format!("target/release/{name} ")),
+            "{build}"
+        );
         assert!(stage.lines.contains(&format!("ENTRYPOINT [\"{name}\"]")));
     }
     // What isn't sent to the builder doesn't slow it down, nor get into a layer.

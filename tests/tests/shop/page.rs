@@ -73,14 +73,22 @@ async fn a_person_places_an_order_and_sees_every_read_model_catch_up() {
     let disabled = "return document.getElementById('place').disabled";
     assert_eq!(browser.run(disabled, json!([])).await.unwrap(), true);
 
-    // Two of the first and one of the third.
-    for n in [1, 3, 1] {
+    // Two of the first and one of the third; a second one is put in and taken out again.
+    for n in [1, 3, 1, 2] {
         browser
             .click(&format!("#products li:nth-child({n}) button"))
             .await
             .unwrap();
         all_reached_but_order(&browser).await;
     }
+    browser
+        .click("#lines li:nth-child(3) button")
+        .await
+        .unwrap();
+    let two = "return document.querySelectorAll('#lines li').length === 2";
+    let lines = "return document.getElementById('lines').innerText";
+    browser.wait_for("two lines", two, lines).await.unwrap();
+    all_reached_but_order(&browser).await;
     shows(&browser, "cart", "2 ×").await;
     browser.click("#place").await.unwrap();
     all_reached(&browser, "place-order").await;
@@ -88,6 +96,7 @@ async fn a_person_places_an_order_and_sees_every_read_model_catch_up() {
     let order: i64 = order.split([' ', ':']).nth(1).unwrap().parse().unwrap();
     shows(&browser, "order", &format!("{order}, placed")).await;
     shows(&browser, "history", &order.to_string()).await;
+    shows(&browser, "cart", "empty").await;
     let marked = "return document.querySelector('#model-history tr.new').innerText";
     let marked = browser.run(marked, json!([])).await.unwrap();
     assert!(

@@ -79,7 +79,8 @@ impl Front {
 }
 
 async fn page() -> Response {
-    let policy = HeaderValue::from_static("default-src 'self'; img-src data:; frame-ancestors 'none'");
+    let policy =
+        HeaderValue::from_static("default-src 'self'; img-src data:; frame-ancestors 'none'");
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(PAGE)).into_response()
 }
 

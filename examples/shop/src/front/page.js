@@ -6,7 +6,7 @@ const $ = (id) => document.getElementById(id);
 const form = (id) => new FormData($(id));
 const customer = () => Number(form('find').get('customer'));
 
-let lines = [];   // What is about to be ordered: {id, name, price, quantity}.
+let lines = [];   // What has been put into the cart here: {id, name, price, quantity}.
 let order = null; // The last order that was placed here.
 let status = null;
 let since = null; // The last command: its position, and when it was answered.
@@ -154,10 +154,7 @@ async function command(name, body, then) {
   await listProducts();
 }
 
-$('place').onclick = () => command('place-order', {
-  customer_id: customer(),
-  items: lines.map(({id, quantity}) => ({product_id: id, quantity})),
-}, ({id}) => {
+$('place').onclick = () => command('place-order', {customer_id: customer()}, ({id}) => {
   order = id;
   status = 'placed';
   lines = [];
@@ -194,7 +191,8 @@ async function listProducts() {
     about.className = 'about';
     const add = text('button', 'Add');
     add.type = 'button';
-    add.onclick = () => {
+    const body = () => ({customer_id: customer(), product_id: product.id, quantity: 1});
+    add.onclick = () => command('add-item-to-cart', body(), () => {
       const line = lines.find((line) => line.id === product.id);
       if (line === undefined) {
         lines.push({id: product.id, name: product.name, price: product.price, quantity: 1});
@@ -202,9 +200,7 @@ async function listProducts() {
         line.quantity += 1;
       }
       showLines();
-      // It also lies in the cart, as it would in any shop.
-      command('add-item-to-cart', {customer_id: customer(), product_id: product.id, quantity: 1});
-    };
+    });
     return item(about, text('span', money(product.price)), add);
   }));
   if (list.products.length === 0) {
@@ -214,14 +210,13 @@ async function listProducts() {
 
 function showLines() {
   $('lines').replaceChildren(...lines.map((line) => {
-    const remove = text('button', '−');
+    const remove = text('button', '×');
     remove.type = 'button';
-    remove.ariaLabel = `one ${line.name} less`;
-    remove.onclick = () => {
-      line.quantity -= 1;
-      lines = lines.filter((line) => line.quantity > 0);
+    remove.ariaLabel = `take ${line.name} out of the cart`;
+    remove.onclick = () => command('remove-item-from-cart', {customer_id: customer(), product_id: line.id}, () => {
+      lines = lines.filter((other) => other !== line);
       showLines();
-    };
+    });
     return item(text('span', `${line.quantity} × ${line.name}`), text('span', money(line.quantity * line.price)), remove);
   }));
   if (lines.length === 0) {
@@ -231,7 +226,11 @@ function showLines() {
 }
 
 let typing = null;
-$('find').oninput = () => {
+$('find').oninput = (event) => {
+  if (event.target.name === 'customer') {
+    [lines, order, status] = [[], null, null];
+    showLines();
+  }
   clearTimeout(typing);
   typing = setTimeout(() => Promise.all([listProducts(), readAll()]), 200);
 };
