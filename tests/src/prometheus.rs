@@ -74,6 +74,21 @@ pub fn shipped() -> PathBuf {
     workspace().join("dashboards").join("prometheus")
 }
 
+/// A file of rules that is shipped.
+pub fn rule_file(name: &str) -> Result<String> {
+    let path = shipped().join("rules").join(name);
+    fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))
+}
+
+/// The values of all lines `key: value` of a rule file.
+pub fn values<'a>(rules: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    let key = format!("{key}: ");
+    rules.lines().filter_map(move |line| {
+        let line = line.trim_start();
+        line.strip_prefix("- ").unwrap_or(line).strip_prefix(&key)
+    })
+}
+
 /// Rules that wait for seconds where the shipped ones wait for minutes, with these thresholds replaced.
 pub fn hastened(rules: &str, thresholds: &[(&str, &str)]) -> Result<String> {
     let mut text = String::new();
@@ -129,10 +144,7 @@ impl Prometheus {
         let rules = scratch.path().join("rules");
         fs::create_dir(&rules).context("create `rules`")?;
         for (name, replaced) in [("recording.yml", &[][..]), ("alerts.yml", thresholds)] {
-            let path = shipped().join("rules").join(name);
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
-            fs::write(rules.join(name), hastened(&text, replaced)?)
+            fs::write(rules.join(name), hastened(&rule_file(name)?, replaced)?)
                 .with_context(|| format!("write `{name}`"))?;
         }
         write_config(&scratch, None)?;

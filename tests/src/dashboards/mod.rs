@@ -10,96 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::workspace;
+use crate::{prometheus, workspace};
 
-/// Suffixes that a histogram's series have.
-const HISTOGRAM: [&str; 3] = ["_bucket", "_count", "_sum"];
-/// Words that are no metrics.
-const WORDS: [&str; 11] = [
-    "and", "or", "unless", "bool", "offset", "inf", "nan", "ignoring", "on", "by", "without",
-];
-/// Words before a bracket that holds labels.
-const GROUPING: [&str; 6] = [
-    "by",
-    "without",
-    "on",
-    "ignoring",
-    "group_left",
-    "group_right",
-];
+mod expression;
+mod live;
 
-/// What an expression speaks of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mentioned {
-    /// Metrics, as written.
-    pub metrics: BTreeSet<String>,
-    /// Labels, in matchers and groupings.
-    pub labels: BTreeSet<String>,
-}
-
-/// Reads an expression just far enough.
-#[must_use]
-pub fn mentioned(expression: &str) -> Mentioned {
-    let mut out = Mentioned::default();
-    let mut rest = expression;
-    let mut last_word = String::new();
-    // What encloses this place: `{`, `[`, `(`, or `l` for a bracket that holds labels.
-    let mut within: Vec<char> = Vec::new();
-    while let Some(c) = rest.chars().next() {
-        let inside = within.last().copied();
-        if c == '"' || c == '\'' {
-            let body = &rest[1..];
-            let mut escaped = false;
-            let end = body.find(|d| {
-                let ends = d == c && !escaped;
-                escaped = d == '\\' && !escaped;
-                ends
-            });
-            rest = end.map_or("", |end| &body[end + 1..]);
-        } else if c.is_ascii_alphabetic() || c == '_' || c == ':' || c == '$' {
-            let word: String = rest
-                .chars()
-                .take_while(|d| d.is_ascii_alphanumeric() || matches!(d, '_' | ':' | '$'))
-                .collect();
-            rest = &rest[word.len()..];
-            let next = rest.trim_start().chars().next();
-            match inside {
-                Some('{' | 'l') => {
-                    out.labels.insert(word.clone());
-                }
-                Some('[') => {}
-                _ if word.starts_with('$') => {}
-                _ if WORDS.contains(&word.to_lowercase().as_str()) => {}
-                // A function, or an aggregation with its grouping in front.
-                _ if next == Some('(') || GROUPING.contains(&word.as_str()) => {}
-                _ if rest.trim_start().starts_with("by ")
-                    || rest.trim_start().starts_with("without ") => {}
-                _ => {
-                    out.metrics.insert(word.clone());
-                }
-            }
-            last_word = word;
-            continue;
-        } else if c.is_ascii_digit() {
-            // A number or a duration, whose unit is no metric.
-            rest = rest.trim_start_matches(|d: char| d.is_ascii_alphanumeric() || d == '.');
-        } else {
-            match c {
-                '(' if GROUPING.contains(&last_word.as_str()) => within.push('l'),
-                '(' | '{' | '[' => within.push(c),
-                ')' | '}' | ']' => {
-                    within.pop();
-                }
-                _ => {}
-            }
-            rest = &rest[c.len_utf8()..];
-        }
-        if !c.is_whitespace() {
-            last_word.clear();
-        }
-    }
-    out
-}
+pub use expression::{Known, Mentioned, mentioned, unknown};
+pub use live::{answered, check_everything};
 
 /// A dashboard.
 #[derive(Debug, Clone)]
@@ -164,6 +81,39 @@ fn read(path: &Path) -> Result<Dashboard> {
     })
 }
 
+/// The runbook that is shipped.
+pub fn runbook() -> Result<String> {
+    let path = shipped().join("RUNBOOK.md");
+    fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))
+}
+
+/// The runbook's SQL, in blocks.
+pub fn runbook_sql() -> Result<Vec<String>> {
+    let text = runbook()?;
+    Ok(text
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```"))
+        .map(|(sql, _)| sql.to_owned())
+        .collect())
+}
+
+/// All that dashboards, rules and alerts may refer to.
+pub fn known() -> Result<Known> {
+    let mut metrics: BTreeSet<String> = readside_telemetry::ALL
+        .iter()
+        .chain(&["up", "ALERTS"])
+        .map(|name| (*name).to_owned())
+        .collect();
+    let recording = prometheus::rule_file("recording.yml")?;
+    metrics.extend(prometheus::values(&recording, "record").map(str::to_owned));
+    Ok(Known {
+        metrics,
+        uids: read_all()?.iter().map(|d| d.uid().to_owned()).collect(),
+        anchors: anchors(&runbook()?),
+    })
+}
+
 /// The anchors of a text's headings, as they are made from Markdown.
 #[must_use]
 pub fn anchors(markdown: &str) -> BTreeSet<String> {
@@ -188,30 +138,6 @@ pub fn anchors(markdown: &str) -> BTreeSet<String> {
         );
     }
     out
-}
-
-/// What there is to refer to.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// Metrics, recorded ones included.
-    pub metrics: BTreeSet<String>,
-    /// Dashboards.
-    pub uids: BTreeSet<String>,
-    /// Sections of the runbook.
-    pub anchors: BTreeSet<String>,
-}
-
-impl Known {
-    /// Whether there is such a metric; a histogram's series count.
-    #[must_use]
-    pub fn has(&self, metric: &str) -> bool {
-        self.metrics.contains(metric)
-            || HISTOGRAM.iter().any(|suffix| {
-                metric
-                    .strip_suffix(suffix)
-                    .is_some_and(|name| self.metrics.contains(name))
-            })
-    }
 }
 
 impl Dashboard {
@@ -378,20 +304,6 @@ impl Dashboard {
     }
 }
 
-/// What an expression uses that does not exist.
-#[must_use]
-pub fn unknown(expression: &str, known: &Known) -> Vec<String> {
-    let metrics = mentioned(expression).metrics;
-    if metrics.is_empty() {
-        return vec![format!("`{expression}` asks for no metric")];
-    }
-    metrics
-        .iter()
-        .filter(|metric| !known.has(metric))
-        .map(|metric| format!("there is no metric `{metric}`"))
-        .collect()
-}
-
 /// Variables in a text: `$name`, `${name}`, `${name:format}`.
 fn used_variables(text: &str) -> Vec<String> {
     let mut out = Vec::new();
@@ -426,33 +338,6 @@ mod tests {
 
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn metrics_and_labels_are_told_from_everything_else() {
-        for (expression, metrics, labels) in [
-            ("up", &["up"][..], &[][..]),
-            (
-                r#"sum by (view, sink) (rate(readside_a_total{outcome=~"x|y",instance="$instance"}[$__rate_interval])) > 0"#,
-                &["readside_a_total"],
-                &["view", "sink", "outcome", "instance"],
-            ),
-            (
-                "a:b:c > bool on (job, instance) group_left (version) (min without (x) (d) / 2) unless e offset 5m",
-                &["a:b:c", "d", "e"],
-                &["job", "instance", "version", "x"],
-            ),
-            (
-                r#"histogram_quantile(0.99, rate(h_bucket{le!="a\"b{c}"}[5m])) and m == +Inf or time() * 1e3 > 4h"#,
-                &["h_bucket", "m"],
-                &["le"],
-            ),
-            ("(s == 0)\n  or (s < +Inf) / (s + r)", &["s", "r"], &[]),
-        ] {
-            let found = mentioned(expression);
-            assert_eq!(found.metrics, set(metrics), "{expression}");
-            assert_eq!(found.labels, set(labels), "{expression}");
-        }
     }
 
     fn panel(id: u64, title: &str, x: u64, expression: &str) -> String {
