@@ -248,6 +248,45 @@ impl Postgres {
         Ok(())
     }
 
+    /// Keeps a copy of everything as it is now, slots included (the server is stopped for it and started again).
+    pub async fn keep_image(&mut self) -> Result<()> {
+        self.stop_fast().await?;
+        copy(&self.data(), &self.image())?;
+        self.restart().await
+    }
+
+    /// Goes on from the copy that was kept: what came after it never happened. With `promoted` on a time line of its own, as after a
+    /// failover to a standby that had got no further.
+    pub async fn put_back_image(&mut self, promoted: bool) -> Result<()> {
+        self.crash().await?;
+        copy(&self.image(), &self.data())?;
+        if promoted {
+            let path = self.data().join("standby.signal");
+            std::fs::write(&path, "").with_context(|| format!("write `{}`", path.display()))?;
+            place::give_to_server(&path)?;
+        }
+        self.restart().await?;
+        if promoted {
+            let row = self
+                .admin_client()
+                .await?
+                .query_one("SELECT pg_promote(true, 60)", &[])
+                .await?;
+            if !row.get::<_, bool>(0) {
+                bail!("the server was not promoted");
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    fn image(&self) -> PathBuf {
+        self.scratch.path().join("image")
+    }
+
     /// Stops every process of the server as it is (`SIGSTOP`): open connections stall.
     pub fn sigstop(&mut self) -> Result<()> {
         self.signal_all(libc::SIGSTOP)
@@ -268,6 +307,19 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+/// Replaces a directory by a copy of another.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to).with_context(|| format!("remove `{}`", to.display()))?;
+    }
+    setup::run(
+        Command::new("cp")
+            .args(["-a", "--reflink=auto"])
+            .arg(from)
+            .arg(to),
+    )
 }
 
 /// Processes whose parent is `pid`.

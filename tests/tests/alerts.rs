@@ -325,7 +325,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
             &[Into::sink("cache")],
         )
         .unwrap()
-        .data_settings("changelog_bytes_max = \"100MB\"\nstate_flush_interval = \"1h\"\n")
+        .data_setting("changelog_bytes_max = \"100MB\"\nstate_flush_interval = \"1h\"")
         .unwrap();
     let disk = SmallDisk::mount(&project.data());
     let mut watch = Watch {

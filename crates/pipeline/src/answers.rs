@@ -189,10 +189,7 @@ impl Control for Pipeline {
         }
         let lsn = match request.lsn {
             Some(lsn) => crate::stream_lsn(lsn, 16 << 20),
-            None => self
-                .source_position()
-                .await
-                .map_err(|e| ControlError::Unavailable(e.to_string()))?,
+            None => self.position_to_wait_for(request.timeout_ms).await?,
         };
         self.wait_for(&request, lsn).await
     }
@@ -294,6 +291,28 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Where the source is. One that is behind what was read from it is waited for until that is known here: what was read above that
+    /// never happened, and says nothing of what has arrived.
+    async fn position_to_wait_for(&self, limit: Option<Duration>) -> Result<Lsn, ControlError> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        loop {
+            let lsn = self
+                .source_position()
+                .await
+                .map_err(|e| ControlError::Unavailable(e.to_string()))?;
+            let published = self.facts.lock().published;
+            if lsn >= published {
+                return Ok(lsn);
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(ControlError::Unavailable(format!(
+                    "the source is at {lsn}, behind what was read from it ({published}): its tables are to be compared first"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(crate) async fn wait_for(

@@ -13,12 +13,6 @@ impl Interrupt {
         Interrupt(stop.clone())
     }
 
-    /// One that never comes.
-    #[cfg(test)]
-    pub(crate) fn never() -> Interrupt {
-        Interrupt(watch::channel(false).1)
-    }
-
     /// An error once the run is to end.
     pub(crate) fn check(&self) -> Result<(), PipelineError> {
         if *self.0.borrow() {

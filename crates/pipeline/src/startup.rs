@@ -235,10 +235,7 @@ pub(crate) async fn open(
     drop(replication);
 
     let disk = Arc::new(RealDisk::open(&config.data_dir.join("changelog"))?);
-    let options = ChangelogOptions {
-        bytes_max: config.limits.changelog_bytes_max,
-        ..ChangelogOptions::default()
-    };
+    let options = log_options(config.limits.changelog_bytes_max);
     // A load that does not join what is in state, and was interrupted, is still owed.
     let owes = state_facts::get(&state, OWED)?.unwrap_or_default();
     let owed = !owes.is_empty();
@@ -414,6 +411,16 @@ fn rebase(state: &mut State, engine: &Engine, at: Lsn) -> Result<(), PipelineErr
         published: at,
     });
     Ok(())
+}
+
+/// Whole segments are removed, so a log that may hold little is cut small: else a full one would never have room again.
+fn log_options(bytes_max: u64) -> ChangelogOptions {
+    let defaults = ChangelogOptions::default();
+    ChangelogOptions {
+        bytes_max,
+        segment_bytes: defaults.segment_bytes.min(bytes_max / 8),
+        ..defaults
+    }
 }
 
 async fn new_slot(

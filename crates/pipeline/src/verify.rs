@@ -49,6 +49,8 @@ pub(crate) async fn verify(
                 if request.repair && verified.mismatches() > 0 {
                     let unavailable =
                         |e: readside_sink::SinkError| ControlError::Unavailable(e.to_string());
+                    // Whatever stands there now, and by whatever version, what is written again wins.
+                    worker.raise_offset();
                     worker
                         .mark_all(std::slice::from_ref(target))
                         .await

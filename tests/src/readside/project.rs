@@ -242,13 +242,6 @@ impl Project {
         Ok(self)
     }
 
-    /// Appends TOML to the section `[data]`.
-    pub fn data_settings(&mut self, toml: &str) -> Result<&mut Self> {
-        self.data_extra.push_str(toml);
-        self.write()?;
-        Ok(self)
-    }
-
     fn find_view(&mut self, name: &str) -> Result<&mut View> {
         let view = self.views.iter_mut().find(|view| view.name == name);
         view.with_context(|| format!("no view `{name}`"))
@@ -264,6 +257,14 @@ impl Project {
     /// Removes a view.
     pub fn remove_view(&mut self, name: &str) -> Result<&mut Self> {
         self.views.retain(|view| view.name != name);
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Adds a line to the section `[data]`.
+    pub fn data_setting(&mut self, line: &str) -> Result<&mut Self> {
+        self.data_extra.push_str(line);
+        self.data_extra.push('\n');
         self.write()?;
         Ok(self)
     }

@@ -150,7 +150,7 @@ impl Life {
                 &mut changelog,
                 &identity,
                 confirmed,
-                &Interrupt::never(),
+                &Interrupt::new(&world.stop.subscribe()),
             )?;
             world.slot_is_new = false;
         }
@@ -184,7 +184,7 @@ impl Life {
             trim_to: Arc::clone(&trim_to),
             advanced,
             held: None,
-            interrupt: Interrupt::never(),
+            interrupt: Interrupt::new(&world.stop.subscribe()),
         };
         world.epoch += 1;
         let workers = workers(world, &mut projector, &facts, &commands);

@@ -6,6 +6,7 @@
 
 mod check;
 mod dice;
+mod directed;
 mod life;
 mod sink;
 mod source;
@@ -47,6 +48,8 @@ struct World {
     views: Vec<View>,
     /// Views that are not configured at the moment.
     parked: Vec<View>,
+    /// The run is told to end.
+    stop: tokio::sync::watch::Sender<bool>,
     spool_bytes: usize,
     /// Sinks may refuse documents.
     refuses: bool,
@@ -113,6 +116,7 @@ impl World {
             server.commit(&mut dice);
         }
         World {
+            stop: tokio::sync::watch::channel(false).0,
             spool_bytes: if dice.once_in(3) { 200 } else { 1 << 20 },
             server,
             disk: SimDisk::new(),

@@ -170,6 +170,31 @@ impl SimServer {
         server.requests.clear();
     }
 
+    /// Nothing was refreshed yet.
+    pub(super) fn hide(&self) {
+        self.lock().visible.clear();
+    }
+
+    /// It loses the last writes that changed a row, and nothing else: the marker is from before them. Says whether there were any.
+    pub(super) fn lose_last_writes(&self) -> bool {
+        let mut server = self.lock();
+        let before = server
+            .checkpoints
+            .iter()
+            .rposition(|c| c.cells != server.cells);
+        let Some(before) = before.map(|at| server.checkpoints[at].clone()) else {
+            return false;
+        };
+        server.cells = before.cells;
+        server.visible = server.cells.clone();
+        server.receipts = before.receipts;
+        if server.kind == Kind::Moments {
+            server.marker = before.marker;
+        }
+        server.losses += 1;
+        true
+    }
+
     /// From now on everything goes well.
     pub(super) fn calm(&self) {
         self.lock().calm = true;
@@ -466,6 +491,19 @@ impl Server {
     }
 
     fn checkpoint(&mut self) {
+        // Two moments that differ in the marker alone are enough.
+        let same = |c: &Checkpoint| c.cells == self.cells && c.receipts == self.receipts;
+        if self
+            .checkpoints
+            .iter()
+            .rev()
+            .take(2)
+            .filter(|c| same(c))
+            .count()
+            == 2
+        {
+            self.checkpoints.pop();
+        }
         self.checkpoints.push(Checkpoint {
             cells: self.cells.clone(),
             marker: self.marker.clone(),

@@ -1,0 +1,153 @@
+//! Single courses of events, each of which once went wrong.
+
+use std::collections::BTreeSet;
+
+use readside_projection::{ProjectionError, pending};
+
+use super::life::Life;
+use super::sink::{Kind, SimServer};
+use super::source::ORDERS;
+use super::{View, World, plan};
+use crate::PipelineError;
+
+/// A world with one view in one sink, some rows, and nothing that fails.
+fn world(kind: Kind, view: usize) -> World {
+    let mut world = World::new(3);
+    let sink = world
+        .sinks
+        .iter()
+        .position(|(_, s)| s.kind == kind)
+        .unwrap();
+    world.refuses = false;
+    world.views = vec![View {
+        index: view,
+        variant: 0,
+        plan: plan(view, 0),
+        sinks: vec![sink],
+        keep_failed: false,
+    }];
+    for (_, sink) in &mut world.sinks {
+        *sink = SimServer::new(sink.kind, 1, false);
+        sink.calm();
+    }
+    let open = |row: &super::source::Row| row[2].as_deref().is_some_and(|s| s != "cancelled");
+    while world.server.tables[&ORDERS]
+        .values()
+        .filter(|row| open(row))
+        .count()
+        < 4
+    {
+        world.server.commit(&mut world.dice);
+    }
+    world
+}
+
+/// Lets the sink's worker and the projector go on until nothing is under way.
+fn settle(world: &mut World, life: &mut Life) {
+    world.drain(life).unwrap();
+}
+
+#[test]
+fn a_read_through_sees_what_was_written_and_not_refreshed() {
+    let mut world = world(Kind::Versioned, 0);
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    let sink = world.views[0].sinks[0];
+    let rows = world.sinks[sink].1.rows("plain", false);
+    assert!(!rows.is_empty());
+    drop(life);
+    world.sinks[sink].1.hide();
+    // Another query: what is in the sink has to be found by reading it.
+    world.views[0].variant = 1;
+    world.views[0].plan = plan(0, 1);
+    world.fresh.clear();
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    world.check_all(&mut life);
+}
+
+#[test]
+fn a_run_that_is_to_end_gives_up_its_fill_and_its_replay() {
+    let mut world = world(Kind::Plain, 3);
+    world.stop.send_replace(true);
+    let error = Life::start(&mut world).err().unwrap();
+    assert!(
+        matches!(
+            error,
+            PipelineError::Interrupted | PipelineError::Projection(ProjectionError::Interrupted)
+        ),
+        "{error:?}"
+    );
+    world.crash();
+    world.stop.send_replace(false);
+    let mut life = world.start();
+    life.capture_all(&mut world).unwrap();
+    drop(life);
+    // There is a log to be replayed now.
+    world.stop.send_replace(true);
+    let error = Life::start(&mut world).err().unwrap();
+    assert!(matches!(error, PipelineError::Interrupted), "{error:?}");
+    world.crash();
+    world.stop.send_replace(false);
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    world.check_all(&mut life);
+}
+
+#[test]
+fn a_key_that_returns_before_its_orphan_was_deleted_counts_once() {
+    let mut world = world(Kind::Plain, 0);
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    drop(life);
+    world.views[0].variant = 1;
+    world.views[0].plan = plan(0, 1);
+    world.fresh.clear();
+    let mut life = world.start();
+    let exec = std::sync::Arc::clone(&life.projector.engine.views()[0]);
+    // Until a row that the former query had and the new one had not is one of the new one's.
+    for _ in 0..200 {
+        let state = &life.projector.state;
+        let queued = pending::queued(state, exec.targets[0], None, usize::MAX).unwrap();
+        let texts: BTreeSet<_> = queued
+            .iter()
+            .map(|q| exec.sink_key(state, &q.key).unwrap().text)
+            .collect();
+        if texts.len() < queued.len() {
+            settle(&mut world, &mut life);
+            world.check_all(&mut life);
+            return;
+        }
+        world.server.commit(&mut world.dice);
+        life.capture_all(&mut world).unwrap();
+        while life.projector.step().unwrap() {}
+    }
+    panic!("no key returned");
+}
+
+#[test]
+fn a_loss_of_the_last_writes_alone_is_noticed_running_and_at_a_start() {
+    for kind in [Kind::Plain, Kind::Versioned, Kind::Moments] {
+        for restarted in [false, true] {
+            let mut world = world(kind, 0);
+            let sink = world.views[0].sinks[0];
+            let mut life = world.start();
+            settle(&mut world, &mut life);
+            let before = world.sinks[sink].1.rows("plain", false);
+            while world.sinks[sink].1.rows("plain", false) == before {
+                world.server.commit(&mut world.dice);
+                settle(&mut world, &mut life);
+            }
+            if restarted {
+                let Life { projector, .. } = life;
+                projector.state.close().unwrap();
+                assert!(world.sinks[sink].1.lose_last_writes());
+                life = world.start();
+            } else {
+                assert!(world.sinks[sink].1.lose_last_writes());
+            }
+            settle(&mut world, &mut life);
+            world.check_all(&mut life);
+        }
+    }
+}
