@@ -364,18 +364,21 @@ async fn a_full_log_has_room_again_by_itself() {
         .unwrap();
     let process = scene.project.run().await.unwrap();
     scene.check_converged().await.unwrap();
-    for _ in 0..12 {
+    // Several times what it may hold, in pieces that it can take.
+    for i in 0..40 {
         scene
-            .execute("UPDATE orders SET amount = amount + 1; UPDATE customer SET name = repeat(md5(name), 200)")
+            .execute(&format!(
+                "INSERT INTO customer SELECT {i} * 100 + i, repeat(md5(i::text), 100) FROM generate_series(1000, 1099) i"
+            ))
             .await
             .unwrap();
-        scene.execute("UPDATE orders SET amount = o.amount + 1 FROM orders o, generate_series(1, 10) WHERE o.id = orders.id").await.unwrap();
     }
-    scene.execute("CREATE TABLE grown AS SELECT i AS id, repeat(md5(i::text), 100) AS t FROM generate_series(1, 3000) i").await.unwrap();
-    scene
-        .execute("INSERT INTO customer SELECT 1000 + id, t FROM grown")
-        .await
-        .unwrap();
+    until("the log to be full", ARRIVAL_LIMIT, || async {
+        anyhow::ensure!(log_says(&scene, "its limit is"), "it is not");
+        Ok(())
+    })
+    .await
+    .unwrap();
     scene.check_converged().await.unwrap();
     assert_eq!(process.stop().await.unwrap(), Some(0));
 }

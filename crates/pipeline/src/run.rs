@@ -290,7 +290,12 @@ impl Pipeline {
         if let Err(error) = &result {
             error!("{error}");
         }
-        self.facts.set_phase(Phase::Stopping);
+        // Whoever waits meanwhile goes on waiting if it is to start again.
+        self.facts.set_phase(if result.is_ok() {
+            Phase::Stopping
+        } else {
+            Phase::Starting
+        });
         workers_stop.send_replace(true);
         let _ = tokio::time::timeout(PART_STOP_MAX, async {
             while sinks.join_next().await.is_some() {}
