@@ -145,3 +145,74 @@ async fn a_rebuild_that_is_cancelled_leaves_what_was_live() {
     process.stop().await.unwrap();
     scene.clear().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_repair_mends_exactly_what_differs() {
+    let scene = teams().await;
+    let process = scene.project.run().await.unwrap();
+    scene.check_converged().await.unwrap();
+    let client = redis::Client::open(scene.redis.url()).unwrap();
+    let mut cache = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("teams:*")
+        .query_async(&mut cache)
+        .await
+        .unwrap();
+    let ghost = "teams:999999";
+    redis::pipe()
+        .del(&keys[0])
+        .set(&keys[1], "{}")
+        .set(ghost, "{}")
+        .exec_async(&mut cache)
+        .await
+        .unwrap();
+    scene
+        .reporting
+        .client("reports")
+        .await
+        .unwrap()
+        .batch_execute(
+            "DELETE FROM readside.teams WHERE id = (SELECT min(id) FROM readside.teams);
+             UPDATE readside.teams SET name = 'wrong' WHERE id = (SELECT max(id) FROM readside.teams);
+             INSERT INTO readside.teams (id, name) VALUES (999999, 'ghost')",
+        )
+        .await
+        .unwrap();
+    let writes = async || {
+        let name = "readside_sink_writes_total";
+        process
+            .metric(name, &["view=\"teams\""])
+            .await
+            .unwrap()
+            .unwrap_or_default()
+    };
+    let before = writes().await;
+    let verify = async |args: &[&str]| {
+        let args = [&["verify", "teams", "--json"], args].concat();
+        let output = scene.project.command(&args, LIMIT).await.unwrap();
+        let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        (output.code, report)
+    };
+    let (code, report) = verify(&["--repair"]).await;
+    assert_eq!(code, Some(1));
+    for view in report["views"].as_array().unwrap() {
+        let wanted = usize::from(view["sink"] != "search");
+        for kind in ["missing", "stale", "ghost"] {
+            assert_eq!(
+                view[kind].as_array().unwrap().len(),
+                wanted,
+                "{kind}: {view}"
+            );
+        }
+    }
+    let (code, report) = verify(&[]).await;
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(
+        writes().await - before,
+        6.0,
+        "only what differs is written again"
+    );
+    scene.check_converged().await.unwrap();
+    process.stop().await.unwrap();
+    scene.clear().await.unwrap();
+}

@@ -27,6 +27,7 @@ mod opening;
 mod projector;
 mod rebuild;
 mod rendering;
+mod repair;
 mod run;
 mod startup;
 mod verify;

@@ -21,7 +21,7 @@ use crate::projector::Command;
 use crate::writer::{SinkWorker, Target, broken, stopping};
 
 /// Rows of a sink looked at together for strays.
-const STRAYS_PAGE: usize = 1_000;
+pub(crate) const STRAYS_PAGE: usize = 1_000;
 /// Rows that are compared with the view's keys at once.
 const STRAYS_TOGETHER: usize = 200_000;
 
@@ -256,7 +256,7 @@ impl SinkWorker {
     }
 
     #[allow(clippy::type_complexity, reason = "what a command takes")]
-    fn with(
+    pub(crate) fn with(
         &self,
         f: Box<
             dyn FnOnce(
@@ -407,7 +407,7 @@ pub(crate) fn note_receipt(
 }
 
 /// The key pieces of a row as a sink has it: from its columns where it has any, else from the key text.
-fn key_parts(text: &str, body: &Body, layout: &ViewTarget) -> Vec<Option<Arc<str>>> {
+pub(crate) fn key_parts(text: &str, body: &Body, layout: &ViewTarget) -> Vec<Option<Arc<str>>> {
     if let Body::Columns(columns) = body {
         let shown = layout.key.iter().map(|column| {
             let value = columns.get((*column)?)?.as_ref()?;

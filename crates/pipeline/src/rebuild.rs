@@ -5,7 +5,7 @@
 //! Always: rows are evaluated here, from a snapshot; the projector takes them in between two batches, a piece at a time. Readers see the
 //! live rows throughout. What has begun is durable: a start goes on with it, an end before the switch leaves nothing but what is cleared.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -370,7 +370,7 @@ impl Work {
             let id = target.id;
             self.ask_and_count(move |state, engine| {
                 if let Some(view) = engine.view_of(id) {
-                    written::mark_strays(state, &view, id, &unknown)?;
+                    written::mark_repairs(state, &view, id, &BTreeSet::new(), &unknown)?;
                 }
                 Ok(())
             })?;

@@ -49,15 +49,10 @@ pub(crate) async fn verify(
                 if request.repair && verified.mismatches() > 0 {
                     let unavailable =
                         |e: readside_sink::SinkError| ControlError::Unavailable(e.to_string());
-                    // Whatever stands there now, and by whatever version, what is written again wins.
-                    worker.raise_offset();
                     worker
-                        .mark_all(std::slice::from_ref(target))
+                        .repair(index, target, &verified)
                         .await
                         .map_err(unavailable)?;
-                    if !verified.ghost.is_empty() {
-                        worker.mark_strays(target).await.map_err(unavailable)?;
-                    }
                 }
                 if let Some(facts) = pipeline.facts.lock().targets.get(&target.id) {
                     facts

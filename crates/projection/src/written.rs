@@ -8,7 +8,7 @@
 //! | `03` | an orphan |
 //! | … | JSON: `[key text, [key parts]]` |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use readside_model::{Lsn, Timestamp};
@@ -112,6 +112,40 @@ pub fn mark_strays(
     }
     state.commit(state.committed());
     Ok(marked)
+}
+
+/// Marks keys of a target: one of the view to be written anew, one that only the sink has to be deleted.
+///
+/// `wrong` are texts of keys that the sink lacks or has otherwise; `ghosts` are keys that it has and the view was seen not to have. Goes
+/// through all of the view's keys, so that a row which has come into being since is not taken for a ghost.
+pub fn mark_repairs(
+    state: &mut State,
+    view: &ViewExec,
+    target: TargetId,
+    wrong: &BTreeSet<Arc<str>>,
+    ghosts: &[RenderedKey],
+) -> Result<u64, ProjectionError> {
+    let snapshot = state.snapshot()?;
+    let published = state.committed().published.max(Lsn(1));
+    let mut ghosts: BTreeMap<&str, &RenderedKey> =
+        ghosts.iter().map(|key| (&*key.text, key)).collect();
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    view.keys(&snapshot, &mut |key| {
+        let text = view.sink_key(&snapshot, &key)?.text;
+        ghosts.remove(&*text);
+        if wrong.contains(&text) {
+            found.push(key);
+        }
+        Ok(())
+    })?;
+    for key in ghosts.into_values() {
+        found.push(orphan_key(key)?);
+    }
+    for key in &found {
+        pending::mark(state, target, key, Lsn(1), published, Timestamp::default())?;
+    }
+    state.commit(state.committed());
+    Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
 }
 
 fn texts_of_pending(
