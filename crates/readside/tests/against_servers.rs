@@ -421,7 +421,11 @@ async fn a_write_is_there_when_wait_returns_and_sigterm_ends_the_run_cleanly() {
     let (code, _, stderr) = run(&["run", "--until-caught-up"]);
     assert_eq!(code, 0, "{stderr}");
     let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
-    assert_eq!(keys, 2 + 3 + 1, "orders, lines and the marker");
+    assert_eq!(
+        keys,
+        2 + 3 + 1 + 2,
+        "orders, lines, the marker and two receipts"
+    );
 
     let (code, _, stderr) = run(&["drop", "--sinks", "--yes"]);
     assert_eq!(code, 0, "{stderr}");
