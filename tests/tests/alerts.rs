@@ -149,6 +149,7 @@ fn labels_that_are_promised(name: &str) -> &'static [&'static str] {
         | named::VIEW_PENDING_SECONDS
         | named::VIEW_FRESHNESS_SECONDS
         | named::DEAD_LETTERS
+        | named::REBUILD_PROGRESS_RATIO
         | named::VERIFY_MISMATCHES
         | named::VERIFY_LAST_SUCCESS_TIMESTAMP_SECONDS => &["sink", "view"],
         named::SLOT_STATE => &["state"],
@@ -158,23 +159,53 @@ fn labels_that_are_promised(name: &str) -> &'static [&'static str] {
     }
 }
 
+/// All labels of a metric in Prometheus.
+fn promised(name: &str) -> BTreeSet<String> {
+    ["job", "instance", "__name__"]
+        .iter()
+        .chain(labels_that_are_promised(name))
+        .map(|label| (*label).to_owned())
+        .collect()
+}
+
 /// What `/metrics` shows while all is well: all that there is, with the labels that are promised.
 async fn check_metrics(prometheus: &Prometheus) {
     for name in readside_telemetry::ALL {
         if *name == readside_telemetry::REBUILD_PROGRESS_RATIO {
+            // See `check_that_a_rebuild_is_seen`.
             continue;
         }
-        let promised: BTreeSet<String> = ["job", "instance", "__name__"]
-            .iter()
-            .chain(labels_that_are_promised(name))
-            .map(|label| (*label).to_owned())
-            .collect();
         let mut found: BTreeSet<String> = BTreeSet::new();
         for series in [(*name).to_owned(), format!("{name}_count")] {
             found.extend(prometheus.labels_of(&series).await.unwrap().into_keys());
         }
-        assert_eq!(found, promised, "the labels of `{name}`");
+        assert_eq!(found, promised(name), "the labels of `{name}`");
     }
+}
+
+/// A rebuild is seen while it goes on, and not after it.
+async fn check_that_a_rebuild_is_seen(project: &Project, prometheus: &Prometheus) {
+    let name = readside_telemetry::REBUILD_PROGRESS_RATIO;
+    let going_on = format!("{name}{{view=\"orders\"}} > 0");
+    let (rebuilt, seen) = tokio::join!(
+        project.command(&["rebuild", "orders", "--rate", "500"], LIMIT * 2),
+        until(&going_on, LIMIT, || async {
+            let found = prometheus.query(&going_on).await?;
+            let sample = found.first().context("no rebuild is seen")?;
+            ensure!((0.0..=1.0).contains(&sample.value), "{sample:?}");
+            Ok(sample.labels.keys().cloned().collect::<BTreeSet<String>>())
+        })
+    );
+    let rebuilt = rebuilt.unwrap();
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    assert_eq!(seen.unwrap(), promised(name));
+    until("the rebuild to be over", LIMIT, || async {
+        let found = prometheus.query(name).await?;
+        ensure!(found.is_empty(), "{found:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 /// So many keys go through, and every count on the way moves by as much.
@@ -385,6 +416,7 @@ async fn every_expression_has_an_answer_and_every_alert_fires_and_clears() {
     check_metrics(&watch.prometheus).await;
     let client = source.client("app").await.unwrap();
     check_that_counts_move(&project, &process, &client).await;
+    check_that_a_rebuild_is_seen(&project, &watch.prometheus).await;
     let sql = dashboards::runbook_sql().unwrap();
     assert!(sql.len() > 5);
     for block in sql {
