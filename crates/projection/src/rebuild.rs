@@ -260,7 +260,7 @@ impl Engine {
         )
     }
 
-    /// Marks keys of the view, as [`keys`](Engine::keys_of) gave them, to be written again. Gives how many became pending per target.
+    /// Marks keys of the view, as [`ViewExec::keys`] gave them, to be written again. Gives how many became pending per target.
     ///
     /// # Errors
     /// When state cannot be written.
