@@ -33,23 +33,27 @@ pub(crate) struct RenderedBatch {
     pub(crate) kept: Vec<Sent>,
     /// Of documents and keys.
     pub(crate) bytes: usize,
+    /// How many of the keys are only written again, and their part of the bytes.
+    pub(crate) again: (usize, usize),
     /// Nothing pending is left out.
     pub(crate) complete: bool,
 }
 
-/// Renders pending keys, oldest first, until one of the limits is met.
+/// Renders pending keys, oldest first, until one of the limits is met; at most `again_max` of those that are only written again.
 pub(crate) fn render(
     sight: &Sight,
     target: &Target,
     form: DocumentForm,
     keys_max: usize,
     bytes_max: usize,
+    again_max: usize,
 ) -> Result<RenderedBatch, PipelineError> {
     let mut out = RenderedBatch {
         writes: Vec::new(),
         sent: Vec::new(),
         kept: Vec::new(),
         bytes: 0,
+        again: (0, 0),
         complete: true,
     };
     let snapshot = &sight.snapshot;
@@ -62,9 +66,13 @@ pub(crate) fn render(
             break;
         }
         for queued in &queued {
+            let again = queued.first >= pending::AGAIN;
+            if again && out.again.0 >= again_max {
+                break 'all;
+            }
             if out.sent.len() >= keys_max || out.bytes >= bytes_max {
                 // What is up to date there and only to be written again is not missed.
-                out.complete = queued.first >= pending::AGAIN;
+                out.complete = again;
                 break 'all;
             }
             let sink_key = view.sink_key(snapshot, &queued.key)?;
@@ -84,7 +92,12 @@ pub(crate) fn render(
                 out.kept.push(sent);
                 continue;
             }
-            out.bytes += sent.sink_key.text.len() + body.as_ref().map_or(0, body_bytes);
+            let bytes = sent.sink_key.text.len() + body.as_ref().map_or(0, body_bytes);
+            out.bytes += bytes;
+            if again {
+                out.again.0 += 1;
+                out.again.1 += bytes;
+            }
             sent.write = *by_text
                 .entry(Arc::clone(&sent.sink_key.text))
                 .or_insert(sent.write);

@@ -36,6 +36,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const BATCH_KEYS: usize = 4_096;
 /// Keys of one moment of a sink that shows one moment of all its views; above it, it catches up in pieces.
 const MOMENT_KEYS: usize = 100_000;
+/// Keys of a view in one moment that are only written again.
+const MOMENT_AGAIN: usize = 2_000;
 const MARKER_EVERY: Duration = Duration::from_secs(1);
 /// How often a sink that says nothing by itself is looked at.
 const AUDIT_EVERY: Duration = Duration::from_secs(10);
@@ -186,7 +188,7 @@ impl SinkWorker {
         let (form, bytes_max) = (self.sink.form(), self.sink.batch_bytes_max());
         let rendered = {
             let target = Arc::clone(&target);
-            aside(move || render(&sight, &target, form, BATCH_KEYS, bytes_max))
+            aside(move || render(&sight, &target, form, BATCH_KEYS, bytes_max, usize::MAX))
                 .await?
                 .map_err(broken)?
         };
@@ -356,9 +358,11 @@ impl SinkWorker {
             let mut watermarks = BTreeMap::new();
             let (mut room, mut room_bytes) = (MOMENT_KEYS, bytes_max);
             for target in &targets {
-                let rendered = render(&sight, target, form, room, room_bytes)?;
-                room = room.saturating_sub(rendered.sent.len());
-                room_bytes = room_bytes.saturating_sub(rendered.bytes);
+                let rendered = render(&sight, target, form, room, room_bytes, MOMENT_AGAIN)?;
+                // What is only written again takes no room from what is out of date in other views.
+                let (again, again_bytes) = rendered.again;
+                room = room.saturating_sub(rendered.sent.len() - again);
+                room_bytes = room_bytes.saturating_sub(rendered.bytes - again_bytes);
                 if rendered.complete {
                     watermarks.insert(target.id, computed_at);
                 }
