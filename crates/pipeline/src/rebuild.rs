@@ -384,13 +384,21 @@ impl Work {
         }
         let ids: Vec<TargetId> = self.targets.iter().map(|target| target.id).collect();
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        let marked = self.ask(move |state, engine| Ok(engine.mark_again(state, &ids, &keys)?))?;
+        let facts = Arc::clone(&self.facts);
+        let marked = self.ask(move |state, engine| {
+            let marked = engine.mark_again(state, &ids, &keys)?;
+            // Here, where nothing else counts at the same time: the count tells whether a watermark may follow the position.
+            let mut inner = facts.lock();
+            for (id, marked) in ids.iter().zip(&marked) {
+                if let Some(target) = inner.targets.get_mut(id) {
+                    target.pending += marked;
+                }
+            }
+            Ok(marked)
+        })?;
         for (target, marked) in self.targets.iter().zip(marked) {
             self.going.to_write.fetch_add(marked, Ordering::Relaxed);
             self.going.left.fetch_add(marked, Ordering::Relaxed);
-            if let Some(facts) = self.facts.lock().targets.get_mut(&target.id) {
-                facts.pending += marked;
-            }
             Notify::notify_one(&target.waker);
         }
         self.show();
