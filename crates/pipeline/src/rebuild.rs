@@ -356,13 +356,18 @@ impl Work {
         gone_through?;
         self.mark_again(keys)?;
         for target in &self.targets {
+            // A row whose deletion is on its way is no ghost.
+            let due = written::texts_of_pending(&snapshot, &exec, target.id)?;
             let mut unknown = Vec::new();
             let mut after: Option<Arc<str>> = None;
             loop {
                 let held = written::list(&snapshot, target.id, after.as_deref(), 1_024)?;
                 let Some(last) = held.last() else { break };
                 after = Some(Arc::clone(&last.text));
-                unknown.extend(held.into_iter().filter(|key| !texts.contains(&key.text)));
+                unknown.extend(
+                    held.into_iter()
+                        .filter(|key| !texts.contains(&key.text) && !due.contains(&key.text)),
+                );
             }
             if unknown.is_empty() {
                 continue;
@@ -370,7 +375,14 @@ impl Work {
             let id = target.id;
             self.ask_and_count(move |state, engine| {
                 if let Some(view) = engine.view_of(id) {
-                    written::mark_repairs(state, &view, id, &BTreeSet::new(), &unknown)?;
+                    written::mark_repairs(
+                        state,
+                        &view,
+                        id,
+                        &BTreeSet::new(),
+                        &unknown,
+                        pending::AGAIN,
+                    )?;
                 }
                 Ok(())
             })?;

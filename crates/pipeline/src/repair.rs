@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use readside_model::Lsn;
 use readside_projection::{RenderedKey, written};
 use readside_sink::{SinkError, Visibility};
 use tokio::sync::oneshot;
@@ -10,6 +11,9 @@ use tokio::sync::oneshot;
 use crate::VerifiedView;
 use crate::opening::{STRAYS_PAGE, key_parts};
 use crate::writer::{SinkWorker, Target, stopping};
+
+/// Where repaired keys wait: from before everything, but told apart from a view that has never been there.
+const REPAIRED_FROM: Lsn = Lsn(2);
 
 impl SinkWorker {
     /// Marks what differs in one of this sink's views.
@@ -19,6 +23,9 @@ impl SinkWorker {
         target: &Arc<Target>,
         verified: &VerifiedView,
     ) -> Result<(), SinkError> {
+        if verified.missing.is_empty() && verified.stale.is_empty() && verified.ghost.is_empty() {
+            return Ok(());
+        }
         // Whatever stands there now, and by whatever version, what is written again wins.
         self.raise_offset();
         let ghosts = self.ghosts(index, target, &verified.ghost).await?;
@@ -32,7 +39,7 @@ impl SinkWorker {
         let (answer, answered) = oneshot::channel();
         self.with(Box::new(move |state, engine| {
             if let Some(view) = engine.view_of(id) {
-                written::mark_repairs(state, &view, id, &wrong, &ghosts)?;
+                written::mark_repairs(state, &view, id, &wrong, &ghosts, REPAIRED_FROM)?;
             }
             let _ = answer.send(());
             Ok(true)

@@ -117,13 +117,14 @@ pub fn mark_strays(
 /// Marks keys of a target: one of the view to be written anew, one that only the sink has to be deleted.
 ///
 /// `wrong` are texts of keys that the sink lacks or has otherwise; `ghosts` are keys that it has and the view was seen not to have. Goes
-/// through all of the view's keys, so that a row which has come into being since is not taken for a ghost.
+/// through all of the view's keys, so that a row which has come into being since is not taken for a ghost. They wait from `first` on.
 pub fn mark_repairs(
     state: &mut State,
     view: &ViewExec,
     target: TargetId,
     wrong: &BTreeSet<Arc<str>>,
     ghosts: &[RenderedKey],
+    first: Lsn,
 ) -> Result<u64, ProjectionError> {
     let snapshot = state.snapshot()?;
     let published = state.committed().published.max(Lsn(1));
@@ -142,13 +143,14 @@ pub fn mark_repairs(
         found.push(orphan_key(key)?);
     }
     for key in &found {
-        pending::mark(state, target, key, Lsn(1), published, Timestamp::default())?;
+        pending::mark(state, target, key, first, published, Timestamp::default())?;
     }
     state.commit(state.committed());
     Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
 }
 
-fn texts_of_pending(
+/// The key texts of what is pending, deletions of what only the sink has left out.
+pub fn texts_of_pending(
     read: &dyn Read,
     view: &ViewExec,
     target: TargetId,
