@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) durable: Lsn,
     pub(crate) changelog_bytes: u64,
     pub(crate) published: Lsn,
+    /// See [`readside_projection::Engine::generation`].
+    pub(crate) generation: u64,
     /// When the oldest transaction that is durable and not in state was committed.
     pub(crate) unapplied_since: Option<Timestamp>,
     pub(crate) state_bytes: u64,
@@ -144,6 +146,7 @@ impl Facts {
                 durable: Lsn::ZERO,
                 changelog_bytes: 0,
                 published: Lsn::ZERO,
+                generation: 0,
                 unapplied_since: None,
                 state_bytes: 0,
                 state_bytes_max: None,

@@ -298,7 +298,7 @@ impl SinkWorker {
             instance: self.instance.clone(),
             owner_epoch: self.owner_epoch.clone(),
             offset,
-            version_max: inner.published.0 + offset,
+            version_max: inner.published.0 + offset + inner.generation,
             sink: self.name.clone(),
             raised: self.raised.load(Ordering::Relaxed),
             sequence: self.sequence.load(Ordering::Relaxed),

@@ -54,6 +54,8 @@ pub(crate) enum Command {
 /// State at a transaction boundary, with the views as they read that state: a rebuild changes both at once.
 pub(crate) struct Sight {
     pub(crate) snapshot: Snapshot,
+    /// Of the views; see [`Engine::generation`].
+    pub(crate) generation: u64,
     views: BTreeMap<TargetId, Arc<ViewExec>>,
 }
 
@@ -70,6 +72,8 @@ impl Sight {
 pub(crate) struct Acknowledgement {
     pub(crate) target: TargetId,
     pub(crate) computed_at: Lsn,
+    /// Of the sight that it was computed from.
+    pub(crate) generation: u64,
     pub(crate) items: Vec<AcknowledgedItem>,
     /// What the sink will say as long as it has all this.
     pub(crate) receipt: Option<Receipt>,
@@ -273,6 +277,7 @@ impl Projector {
     fn sight(&self) -> Result<Sight, PipelineError> {
         Ok(Sight {
             snapshot: self.state.snapshot()?,
+            generation: self.engine.generation(),
             views: self.engine.views_by_target(),
         })
     }
@@ -348,10 +353,13 @@ impl Projector {
         let Acknowledgement {
             target,
             computed_at,
+            generation,
             items,
             receipt,
             done,
         } = acknowledgement;
+        // A value of stages that were replaced since is in the sink, and may be wrong: its key is written again.
+        let is_current = generation == self.engine.generation();
         let offset = self.facts.lock().source.clock_offset_micros;
         let now = local_now();
         let mut cleared = 0;
@@ -360,6 +368,7 @@ impl Projector {
         let applied = items.iter().filter(|i| i.dead.is_none()).count();
         for item in items {
             match &item.dead {
+                _ if !is_current => {}
                 Some(reason) => {
                     let was = dead::remove(&mut self.state, target.0, &item.key)?;
                     dead::put(&mut self.state, target.0, &item.key, reason, now)?;
@@ -375,8 +384,9 @@ impl Projector {
             } else {
                 written::forget(&mut self.state, target, &item.sink_key.text)?;
             }
-            if let Acknowledged::Cleared(entry) =
-                pending::acknowledge(&mut self.state, target, &item.key, computed_at)?
+            if is_current
+                && let Acknowledged::Cleared(entry) =
+                    pending::acknowledge(&mut self.state, target, &item.key, computed_at)?
             {
                 cleared += 1;
                 // Keys of a fill have no commit of their own.
@@ -444,7 +454,8 @@ impl Projector {
                 if facts.immediate {
                     facts.watermark = published;
                 }
-            } else if new.is_some_and(|n| *n > 0) {
+            } else if new.is_some_and(|n| *n > 0) || facts.rebuild.is_some() {
+                // What is only written again does not hold the watermark back, though it is pending.
                 let (watermark, since) = pending::watermark(&self.state, *target, published)?;
                 facts.acknowledged = watermark;
                 facts.since = since;

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::facts::Facts;
 use crate::failpoint::failpoint;
+use crate::opening::raise_all;
 use crate::projector::Command;
 use crate::writer::{SinkWorker, Target};
 use crate::{PipelineError, RebuildPhase, RebuildProgress};
@@ -94,6 +95,9 @@ impl Rebuilds {
 
     /// Waits for them to let go of state. The projector has ended: nothing answers them any more.
     pub(crate) fn join(&mut self) {
+        for (going, _) in self.by_view.values() {
+            going.stopping.store(true, Ordering::Relaxed);
+        }
         for (_, thread) in self.by_view.values_mut() {
             if thread.take().is_some_and(|thread| thread.join().is_err()) {
                 warn!("a rebuild ended by a panic");
@@ -106,6 +110,8 @@ impl Rebuilds {
 struct Going {
     view: String,
     cancelled: AtomicBool,
+    /// The pipeline ends.
+    stopping: AtomicBool,
     /// Rows that were evaluated.
     filled: AtomicU64,
     /// Of about so many.
@@ -127,6 +133,7 @@ impl Going {
         Going {
             view: view.to_owned(),
             cancelled: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             filled: AtomicU64::new(0),
             to_fill: AtomicU64::new(0),
             to_write: AtomicU64::new(0),
@@ -150,6 +157,10 @@ impl Going {
 
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
@@ -309,7 +320,14 @@ impl Work {
             }
             failpoint("rebuild.filled");
         }
-        self.ask(move |state, engine| Ok(engine.switch(state, rebuild)?))
+        let facts = Arc::clone(&self.facts);
+        self.ask(move |state, engine| {
+            // A start counts switches anew: what they raised versions by has to outlive this one.
+            raise_all(state, 1)?;
+            engine.switch(state, rebuild)?;
+            facts.lock().generation = engine.generation();
+            Ok(())
+        })
     }
 
     /// Removes the stages that nobody reads any more.
@@ -487,7 +505,8 @@ impl Work {
     fn pause(&self, rows: u64) {
         if let Some(pause) = self.pause_per_row {
             let until = Instant::now() + pause * u32::try_from(rows).unwrap_or(u32::MAX);
-            while Instant::now() < until && !self.going.is_cancelled() {
+            while Instant::now() < until && !self.going.is_cancelled() && !self.going.is_stopping()
+            {
                 std::thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
             }
         }
@@ -516,10 +535,18 @@ impl Work {
         let (answer, answered) = oneshot::channel();
         self.commands
             .send(Command::With(Box::new(move |state, engine| {
-                let _ = answer.send(f(state, engine)?);
+                let answered = f(state, engine);
+                if answered.is_err() {
+                    // Half of it must not be committed with what comes next.
+                    state.rollback();
+                }
+                let _ = answer.send(answered);
                 Ok(count)
             })))
             .map_err(|_| Early::Stopping)?;
-        answered.blocking_recv().map_err(|_| Early::Stopping)
+        answered
+            .blocking_recv()
+            .map_err(|_| Early::Stopping)?
+            .map_err(|error| Early::Failed(error.to_string()))
     }
 }

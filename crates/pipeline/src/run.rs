@@ -155,6 +155,7 @@ impl Pipeline {
             inner.error = None;
             // What an earlier life heard may be of another server, or of another course of its history.
             inner.source.lsn = None;
+            inner.generation = 0;
             inner.source.horizon = Horizon::default();
             inner.unapplied_since = None;
         }
@@ -256,6 +257,13 @@ impl Pipeline {
             })
             .map_err(|_| PipelineError::Ended("the projector"))?;
         let mut rebuilds = Rebuilds::default();
+        for view in &needs.given_up {
+            error!(
+                view,
+                "the rebuild was interrupted each time it was begun, and is not begun any more; the view is live as it was\n  \
+                 hint: the log says what ended it; then `readside rebuild {view}`"
+            );
+        }
         for view in &needs.rebuilds {
             rebuilds.begin(view, None, &workers)?;
         }

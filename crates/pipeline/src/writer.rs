@@ -185,6 +185,7 @@ impl SinkWorker {
         let target = Arc::clone(&self.targets[index]);
         let sight = self.sight().await?;
         let computed_at = sight.snapshot.committed().published;
+        let generation = sight.generation;
         let (form, bytes_max) = (self.sink.form(), self.sink.batch_bytes_max());
         let rendered = {
             let target = Arc::clone(&target);
@@ -198,7 +199,7 @@ impl SinkWorker {
         failpoint("writer.rendered");
         let batch = Batch {
             position: computed_at,
-            version: self.version(computed_at),
+            version: self.version(computed_at, generation),
             views: vec![ViewWrites {
                 target: index,
                 writes: rendered.writes,
@@ -211,8 +212,14 @@ impl SinkWorker {
         }
         failpoint("writer.acknowledged");
         self.facts.sink_up(&self.name, None);
-        self.settle(&target, computed_at, rendered.sent, outcomes, rendered.kept)
-            .await
+        self.settle(
+            &target,
+            (computed_at, generation),
+            rendered.sent,
+            outcomes,
+            rendered.kept,
+        )
+        .await
     }
 
     async fn request(&self, batch: &Batch) -> Result<Vec<Vec<Outcome>>, SinkError> {
@@ -224,15 +231,16 @@ impl SinkWorker {
         Ok(outcomes)
     }
 
-    fn version(&self, at: Lsn) -> Version {
-        Version(at.0 + self.offset.load(Ordering::Relaxed))
+    /// The version of what is computed from this sight: other content at the same position has another one.
+    fn version(&self, at: Lsn, generation: u64) -> Version {
+        Version(at.0 + self.offset.load(Ordering::Relaxed) + generation)
     }
 
     /// Tells the projector what became of the keys.
     async fn settle(
         &self,
         target: &Arc<Target>,
-        computed_at: Lsn,
+        (computed_at, generation): (Lsn, u64),
         sent: Vec<Sent>,
         outcomes: Vec<Outcome>,
         kept: Vec<Sent>,
@@ -295,6 +303,7 @@ impl SinkWorker {
         let acknowledgement = Acknowledgement {
             target: target.id,
             computed_at,
+            generation,
             items,
             receipt: index.and_then(|index| self.sink.receipt(index)),
             done,
@@ -351,6 +360,7 @@ impl SinkWorker {
     pub(crate) async fn write_moment(&self) -> Result<Next, SinkError> {
         let sight = self.sight().await?;
         let computed_at = sight.snapshot.committed().published;
+        let generation = sight.generation;
         let (form, targets) = (self.sink.form(), self.targets.clone());
         let bytes_max = self.sink.batch_bytes_max();
         let rendered = aside(move || {
@@ -395,7 +405,7 @@ impl SinkWorker {
         let marker = self.marker(Some(&watermarks));
         let batch = Batch {
             position: computed_at,
-            version: self.version(computed_at),
+            version: self.version(computed_at, generation),
             views,
             marker: Some(marker.clone()),
         };
@@ -410,7 +420,13 @@ impl SinkWorker {
                 continue;
             }
             match self
-                .settle(target, computed_at, rendered.sent, outcomes, rendered.kept)
+                .settle(
+                    target,
+                    (computed_at, generation),
+                    rendered.sent,
+                    outcomes,
+                    rendered.kept,
+                )
                 .await?
             {
                 Next::Reopen => return Ok(Next::Reopen),

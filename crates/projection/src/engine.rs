@@ -47,7 +47,9 @@ pub struct Engine {
     pub(crate) ingest: Ingest,
     /// Indexes over internal tables, by stage id.
     pub(crate) stage_indexes: BTreeMap<u32, Vec<(u32, Parts)>>,
-    /// Rows of tables that changed since a view's rebuild began, by view.
+    /// Raised by each switch to other stages: what was computed from the former ones says nothing of the present ones.
+    pub(crate) generation: u64,
+    /// Rows of a view's tables that changed since its rebuild began, by view.
     pub(crate) watched: BTreeMap<String, Touched>,
 }
 
@@ -60,6 +62,8 @@ pub struct Needs {
     pub views: Vec<String>,
     /// Views whose rebuild was interrupted.
     pub rebuilds: Vec<String>,
+    /// Views whose rebuild was interrupted again and again, and is not begun any more.
+    pub given_up: Vec<String>,
 }
 
 /// A batch in the making.
@@ -101,6 +105,12 @@ impl Engine {
     pub fn view_of(&self, target: TargetId) -> Option<Arc<ViewExec>> {
         let has = |view: &&Arc<ViewExec>| view.targets.contains(&target);
         self.views.iter().find(has).cloned()
+    }
+
+    /// How often views have been switched to other stages in this life.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The view of each target.
@@ -243,10 +253,9 @@ impl Engine {
         net(before, state, &mut touched)?;
         for watched in self.watched.values_mut() {
             for (relation, keys) in &touched {
-                watched
-                    .entry(*relation)
-                    .or_default()
-                    .extend(keys.iter().cloned());
+                if let Some(changed) = watched.get_mut(relation) {
+                    changed.extend(keys.iter().cloned());
+                }
             }
         }
         for (relation, keys) in &touched {

@@ -22,6 +22,9 @@ use crate::table::TableExec;
 use crate::view::{Known, ViewExec, stage_key};
 use crate::{Engine, GeneratedColumns, Needs, ProjectionError, TargetId, ViewSpec};
 
+/// How often a rebuild is begun that never comes to its switch: what ends it may be what it does.
+const REBUILD_TRIES: u32 = 3;
+
 impl Engine {
     /// Brings plans and state together. What is no longer configured is removed from state; what is new is registered, not filled.
     /// `stale` tables are to be copied anew though their rows could be used.
@@ -162,7 +165,12 @@ impl Engine {
                 for stage in std::mem::take(&mut rebuild.stages) {
                     clear_stage(state, stage)?;
                 }
-                needs.rebuilds.push(plan.view.clone());
+                if rebuild.switched || rebuild.tries < REBUILD_TRIES {
+                    needs.rebuilds.push(plan.view.clone());
+                } else {
+                    record.rebuild = None;
+                    needs.given_up.push(plan.view.clone());
+                }
             }
             if !record.filled {
                 needs.views.push(plan.view.clone());
@@ -203,6 +211,7 @@ impl Engine {
             views: execs,
             ingest,
             stage_indexes,
+            generation: 0,
             watched: BTreeMap::new(),
         };
         engine.build_missing_indexes(state, &needs.tables)?;

@@ -179,15 +179,27 @@ impl Engine {
             // They are kept as their stage is filled.
             record.built |= own.contains(&keyspace::prefix(keyspace::INDEX, record.id));
         }
+        let tries = self
+            .registry
+            .views
+            .get(view)
+            .and_then(|record| record.rebuild.as_ref())
+            .map_or(0, |rebuild| rebuild.tries);
         self.note_rebuild(
             state,
             view,
             Some(RebuildRecord {
                 stages,
                 switched: false,
+                tries: tries + 1,
             }),
         )?;
-        self.watched.insert(view.to_owned(), Touched::new());
+        let occurrences = exec.stages.iter().flat_map(|stage| &stage.block.occs);
+        let tables = occurrences
+            .filter_map(|occ| occ.relation)
+            .filter(|relation| matches!(relation, RelationId::Table(_)))
+            .map(|relation| (relation, BTreeSet::new()));
+        self.watched.insert(view.to_owned(), tables.collect());
         Ok(Some(Rebuild {
             exec: Arc::new(exec),
             moment: Moment {
@@ -250,12 +262,14 @@ impl Engine {
         if let Some(live) = self.views.iter_mut().find(|v| v.plan.view == view) {
             *live = exec;
         }
+        self.generation += 1;
         self.note_rebuild(
             state,
             &view,
             Some(RebuildRecord {
                 stages: old.unwrap_or_default(),
                 switched: true,
+                tries: 0,
             }),
         )
     }

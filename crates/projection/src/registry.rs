@@ -85,6 +85,9 @@ pub struct RebuildRecord {
     pub stages: Vec<u32>,
     /// The new stages are live; what is left is to write every row.
     pub switched: bool,
+    /// How often it has been begun.
+    #[serde(default)]
+    pub tries: u32,
 }
 
 impl Registry {

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use readside_projection::{ProjectionError, pending};
+use readside_projection::{Engine, ProjectionError, pending};
+use tokio::sync::oneshot;
 
 use super::life::Life;
 use super::sink::{Kind, SimServer};
 use super::source::ORDERS;
 use super::{View, World, plan};
 use crate::PipelineError;
+use crate::projector::{AcknowledgedItem, Acknowledgement, Command};
 
 /// A world with one view in one sink, some rows, and nothing that fails.
 fn world(kind: Kind, view: usize) -> World {
@@ -150,4 +152,88 @@ fn a_loss_of_the_last_writes_alone_is_noticed_running_and_at_a_start() {
             world.check_all(&mut life);
         }
     }
+}
+
+/// Rebuilds the view up to the switch, with no batch in between.
+fn switch(life: &mut Life, view: &str) {
+    let (state, engine) = (&mut life.projector.state, &mut life.projector.engine);
+    let mut rebuild = engine.begin_rebuild(state, view).unwrap().unwrap();
+    let target = rebuild.target();
+    for stage in 0..rebuild.stages() {
+        let mut rows = Vec::new();
+        let snapshot = state.snapshot().unwrap();
+        let take = &mut |piece| {
+            rows.push(piece);
+            Ok(())
+        };
+        rebuild.each(stage, snapshot, take).unwrap();
+        for rows in &rows {
+            engine.take_rows(state, &target, rows).unwrap();
+        }
+    }
+    engine.switch(state, rebuild).unwrap();
+}
+
+#[test]
+fn what_was_computed_from_stages_that_were_replaced_clears_nothing() {
+    let mut world = world(Kind::Plain, 0);
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    let of_old = life.projector.engine.generation();
+    switch(&mut life, "plain");
+    let of_new = life.projector.engine.generation();
+    let exec = std::sync::Arc::clone(&life.projector.engine.views()[0]);
+    let target = exec.targets[0];
+    let mut keys = Vec::new();
+    let snapshot = life.projector.state.snapshot().unwrap();
+    exec.keys(&snapshot, &mut |key| {
+        keys.push(key);
+        Ok(())
+    })
+    .unwrap();
+    assert!(!keys.is_empty());
+    let (state, engine): (_, &mut Engine) = (&mut life.projector.state, &mut life.projector.engine);
+    engine.mark_again(state, &[target], &keys).unwrap();
+    for (generation, is_left) in [(of_old, true), (of_new, false)] {
+        let items = keys.iter().map(|key| AcknowledgedItem {
+            key: key.clone(),
+            sink_key: exec.sink_key(&snapshot, key).unwrap(),
+            present: true,
+            dead: None,
+        });
+        let acknowledgement = Acknowledgement {
+            target,
+            computed_at: snapshot.committed().published,
+            generation,
+            items: items.collect(),
+            receipt: None,
+            done: oneshot::channel().0,
+        };
+        let command = Command::Acknowledge(acknowledgement);
+        assert!(life.projector.command(command).unwrap());
+        let left = pending::is_any_again(&life.projector.state, target).unwrap();
+        assert_eq!(left, is_left, "generation {generation}");
+    }
+}
+
+#[test]
+fn a_rebuild_that_never_comes_to_its_switch_is_given_up() {
+    let mut world = world(Kind::Plain, 0);
+    let mut begun = 0;
+    loop {
+        let mut life = world.start();
+        let (state, engine) = (&mut life.projector.state, &mut life.projector.engine);
+        if begun == 0 || engine.registry().views["plain"].rebuild.is_some() {
+            assert!(begun < 10, "it is begun again for ever");
+            drop(engine.begin_rebuild(state, "plain").unwrap().unwrap());
+            state.flush_now().unwrap();
+            begun += 1;
+        } else {
+            break;
+        }
+    }
+    assert_eq!(begun, 3);
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    world.check_all(&mut life);
 }

@@ -25,6 +25,8 @@ pub(crate) struct World {
     spec: ViewSpec,
     lsn: u64,
     rebuild: Option<Rebuilding>,
+    /// How often the rebuild that is not switched yet was begun.
+    begun: u32,
 }
 
 /// A rebuild in the making.
@@ -79,6 +81,7 @@ impl World {
             spec,
             lsn: 100,
             rebuild: None,
+            begun: 0,
         }
     }
 
@@ -92,9 +95,16 @@ impl World {
             spec,
             lsn,
             rebuild,
+            mut begun,
         } = self;
         drop(engine);
         let interrupted = rebuild.map(|_| spec.plan.view.clone());
+        // One that never comes to its switch is not begun for ever.
+        let given_up = interrupted.clone().filter(|_| begun == 3);
+        let again = interrupted.filter(|_| begun < 3);
+        if given_up.is_some() {
+            begun = 0;
+        }
         state.close().unwrap();
         let mut state = State::with_base(Arc::new(base.clone()), options()).unwrap();
         let (engine, needs) = Engine::open(
@@ -108,7 +118,8 @@ impl World {
         assert_eq!(
             needs,
             readside_projection::Needs {
-                rebuilds: interrupted.into_iter().collect(),
+                rebuilds: again.into_iter().collect(),
+                given_up: given_up.into_iter().collect(),
                 ..readside_projection::Needs::default()
             },
             "a start after a stop has nothing to do but to begin a rebuild again"
@@ -121,17 +132,19 @@ impl World {
             spec,
             lsn,
             rebuild: None,
+            begun,
         }
     }
 
     /// Goes one step on with a rebuild of the view, or begins one.
     pub(crate) fn rebuild(&mut self) {
         let Some(mut going) = self.rebuild.take() else {
-            let begun = self
+            let rebuild = self
                 .engine
                 .begin_rebuild(&mut self.state, &self.spec.plan.view)
                 .unwrap();
-            self.rebuild = begun.map(|rebuild| Rebuilding {
+            self.begun += 1;
+            self.rebuild = rebuild.map(|rebuild| Rebuilding {
                 rebuild,
                 stage: 0,
                 rows: Vec::new(),
@@ -154,6 +167,7 @@ impl World {
             going.stage += 1;
         } else {
             self.engine.switch(&mut self.state, going.rebuild).unwrap();
+            self.begun = 0;
             let view = self.spec.plan.view.clone();
             while self
                 .engine
