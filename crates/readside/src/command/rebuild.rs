@@ -49,14 +49,28 @@ pub(crate) async fn rebuild(
             }
         }
         looks += 1;
-        answer = ask(client, &request).await?;
-        if !args.cancel && answer.rebuilds.len() < request.views.len() {
-            // It has started anew in between. What was begun goes on by itself, once that is possible again; else begin it.
+        let before = std::mem::replace(&mut answer, ask(client, &request).await?);
+        // Where the pipeline has started anew in between, what had ended is not told of any more.
+        let is_told =
+            |answer: &RebuildAnswer, view: &str| answer.rebuilds.iter().any(|r| r.view == view);
+        let ended = before.rebuilds.into_iter().filter(|r| r.phase.is_over());
+        for rebuild in ended {
+            if !is_told(&answer, &rebuild.view) {
+                answer.rebuilds.push(rebuild);
+            }
+        }
+        let mut missing = request.views.clone();
+        missing.retain(|view| !is_told(&answer, view));
+        if !args.cancel && !missing.is_empty() {
+            // What was begun goes on by itself, once that is possible again; what was not known to the state is begun here.
             let again = RebuildRequest {
+                views: missing,
                 watch: false,
                 ..request.clone()
             };
-            answer = ask(client, &again).await.unwrap_or(answer);
+            if let Ok(more) = ask(client, &again).await {
+                answer.rebuilds.extend(more.rebuilds);
+            }
         }
     }
     screen.clear();
