@@ -38,6 +38,13 @@ impl Scene {
         Self::with(version, schema, OpenSearch::shared()).await
     }
 
+    /// A source of this version with this schema, and its views in all three sinks.
+    pub async fn of(version: u32, schema: &Schema) -> Result<Self> {
+        let mut scene = Self::new(version, schema.sql).await?;
+        scene.views(schema)?;
+        Ok(scene)
+    }
+
     /// As [`new`](Self::new), with a search node that can be stopped.
     pub async fn with_own_search(version: u32, schema: &str) -> Result<Self> {
         Self::with(version, schema, OpenSearch::start()).await

@@ -10,12 +10,6 @@ use readside_tests::schemas::LIBRARY;
 use readside_tests::until;
 use readside_tests::workload::{Workload, seed};
 
-async fn library() -> Scene {
-    let mut scene = Scene::new(15, LIBRARY.sql).await.unwrap();
-    scene.views(&LIBRARY).unwrap();
-    scene
-}
-
 async fn work(scene: &Scene, seed: u64) {
     Workload::new(&scene.app_url(), seed)
         .transactions(60)
@@ -52,7 +46,7 @@ async fn sink_up(process: &Process, sink: &str) -> f64 {
 #[tokio::test]
 async fn a_dead_redis_disturbs_no_other_sink_and_gets_what_it_missed() {
     let seed = seed();
-    let mut scene = library().await;
+    let mut scene = Scene::of(15, &LIBRARY).await.unwrap();
     Workload::new(&scene.app_url(), seed)
         .fill(20)
         .await
@@ -82,7 +76,7 @@ async fn a_dead_redis_disturbs_no_other_sink_and_gets_what_it_missed() {
 #[tokio::test]
 async fn a_redis_that_lost_everything_is_filled_again() {
     let seed = seed();
-    let scene = library().await;
+    let scene = Scene::of(15, &LIBRARY).await.unwrap();
     Workload::new(&scene.app_url(), seed)
         .fill(20)
         .await
@@ -124,7 +118,7 @@ async fn a_killed_search_node_gets_what_it_missed() {
 #[tokio::test]
 async fn a_crashed_reporting_database_gets_what_it_missed() {
     let seed = seed();
-    let mut scene = library().await;
+    let mut scene = Scene::of(15, &LIBRARY).await.unwrap();
     Workload::new(&scene.app_url(), seed)
         .fill(20)
         .await
@@ -143,7 +137,7 @@ async fn a_crashed_reporting_database_gets_what_it_missed() {
 #[tokio::test]
 async fn sinks_that_are_slow_hang_or_lose_answers_end_up_right() {
     let seed = seed();
-    let mut scene = library().await;
+    let mut scene = Scene::of(15, &LIBRARY).await.unwrap();
     let redis = Proxy::start(scene.redis.port()).await.unwrap();
     let search = Proxy::start(scene.search.port()).await.unwrap();
     let reporting = Proxy::start(scene.reporting.port()).await.unwrap();
@@ -188,7 +182,7 @@ async fn sinks_that_are_slow_hang_or_lose_answers_end_up_right() {
 #[tokio::test]
 async fn a_source_that_crashes_and_restarts_is_followed_again() {
     let seed = seed();
-    let mut scene = library().await;
+    let mut scene = Scene::of(15, &LIBRARY).await.unwrap();
     Workload::new(&scene.app_url(), seed)
         .fill(20)
         .await
@@ -214,7 +208,7 @@ async fn a_source_that_crashes_and_restarts_is_followed_again() {
 #[tokio::test]
 async fn a_source_behind_a_broken_network_is_followed_again() {
     let seed = seed();
-    let mut scene = library().await;
+    let mut scene = Scene::of(15, &LIBRARY).await.unwrap();
     let proxy = Proxy::start(scene.source.port()).await.unwrap();
     let url = proxy.url(&scene.app_url(), scene.source.port());
     scene.project.source_by(&url).unwrap();

@@ -26,12 +26,6 @@ const FAILPOINTS: [&str; 12] = [
     "marker.written",
 ];
 
-async fn teams() -> Scene {
-    let mut scene = Scene::new(15, TEAMS.sql).await.unwrap();
-    scene.views(&TEAMS).unwrap();
-    scene
-}
-
 fn workload(scene: &Scene, seed: u64, transactions: u32) -> Workload {
     Workload::new(&scene.app_url(), seed)
         .transactions(transactions)
@@ -42,7 +36,7 @@ fn workload(scene: &Scene, seed: u64, transactions: u32) -> Workload {
 async fn a_kill_at_any_edge_loses_and_invents_nothing() {
     let seed = seed();
     let mut rng = StdRng::seed_from_u64(seed);
-    let scene = teams().await;
+    let scene = Scene::of(15, &TEAMS).await.unwrap();
     workload(&scene, seed, 0).fill(20).await.unwrap();
     let mut reached = Vec::new();
     for round in 0..2 {
@@ -82,7 +76,7 @@ async fn a_kill_at_any_edge_loses_and_invents_nothing() {
 async fn kills_at_random_moments_lose_and_invent_nothing() {
     let seed = seed();
     let mut rng = StdRng::seed_from_u64(seed);
-    let scene = teams().await;
+    let scene = Scene::of(15, &TEAMS).await.unwrap();
     workload(&scene, seed, 0).fill(20).await.unwrap();
     for round in 0..12 {
         let process = scene.project.start(&[]).await.unwrap();
@@ -104,7 +98,7 @@ async fn kills_at_random_moments_lose_and_invent_nothing() {
 async fn kills_during_the_first_load_lose_and_invent_nothing() {
     let seed = seed();
     let mut rng = StdRng::seed_from_u64(seed);
-    let scene = teams().await;
+    let scene = Scene::of(15, &TEAMS).await.unwrap();
     workload(&scene, seed, 0).fill(200).await.unwrap();
     scene
         .execute(

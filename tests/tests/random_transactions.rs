@@ -8,8 +8,7 @@ use readside_tests::workload::{Workload, seed};
 /// Loads what is there at first, then follows three rounds of transactions, with a restart between the last two.
 async fn follows(version: u32, schema: Schema) {
     let seed = seed();
-    let mut scene = Scene::new(version, schema.sql).await.unwrap();
-    scene.views(&schema).unwrap();
+    let scene = Scene::of(version, &schema).await.unwrap();
     let workload = |round: u64| {
         Workload::new(&scene.app_url(), seed.wrapping_mul(10) + round)
             .transactions(120)

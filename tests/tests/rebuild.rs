@@ -21,8 +21,7 @@ const FAILPOINTS: [&str; 4] = [
 
 /// Several pieces of rows in each view.
 async fn teams() -> Scene {
-    let mut scene = Scene::new(15, TEAMS.sql).await.unwrap();
-    scene.views(&TEAMS).unwrap();
+    let scene = Scene::of(15, &TEAMS).await.unwrap();
     Workload::new(&scene.app_url(), 7)
         .transactions(0)
         .fill(20)
