@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use readside_model::DocumentForm;
 use readside_projection::{Engine, ProjectionError, pending};
 use tokio::sync::oneshot;
 
@@ -11,6 +12,7 @@ use super::source::ORDERS;
 use super::{View, World, plan};
 use crate::PipelineError;
 use crate::projector::{AcknowledgedItem, Acknowledgement, Command};
+use crate::rendering::render;
 
 /// A world with one view in one sink, some rows, and nothing that fails.
 fn world(kind: Kind, view: usize) -> World {
@@ -236,4 +238,54 @@ fn a_rebuild_that_never_comes_to_its_switch_is_given_up() {
     let mut life = world.start();
     settle(&mut world, &mut life);
     world.check_all(&mut life);
+}
+
+#[test]
+fn what_is_only_written_again_comes_last_and_takes_no_room_from_what_is_due() {
+    let mut world = world(Kind::Plain, 0);
+    let mut life = world.start();
+    settle(&mut world, &mut life);
+    let exec = std::sync::Arc::clone(&life.projector.engine.views()[0]);
+    let id = exec.targets[0];
+    // Rows that are up to date, and at least one that is not.
+    let (snapshot, due, keys) = loop {
+        world.server.commit(&mut world.dice);
+        life.capture_all(&mut world).unwrap();
+        while life.projector.step().unwrap() {}
+        let snapshot = life.projector.state.snapshot().unwrap();
+        let due = usize::try_from(pending::count(&snapshot, id).unwrap()).unwrap();
+        let mut keys = Vec::new();
+        exec.keys(&snapshot, &mut |key| {
+            keys.push(key);
+            Ok(())
+        })
+        .unwrap();
+        if due > 0 && keys.len() > due + 2 {
+            break (snapshot, due, keys);
+        }
+        settle(&mut world, &mut life);
+    };
+    let published = snapshot.committed().published;
+    let before = pending::watermark(&snapshot, id, published).unwrap();
+    let (state, engine): (_, &mut Engine) = (&mut life.projector.state, &mut life.projector.engine);
+    let marked = engine.mark_again(state, &[id], &keys).unwrap()[0];
+    assert!(marked >= 2, "{marked} of {} keys", keys.len());
+    assert_eq!(pending::watermark(state, id, published).unwrap(), before);
+    let (answer, mut answered) = oneshot::channel();
+    assert!(life.projector.command(Command::Sight(answer)).unwrap());
+    let sight = answered.try_recv().unwrap().unwrap();
+    let (_, _, target) = life
+        .workers
+        .iter()
+        .flat_map(|w| w.targets())
+        .next()
+        .unwrap();
+    let rendered = |keys_max, again_max| {
+        let form = DocumentForm::Json;
+        let batch = render(&sight, target, form, keys_max, usize::MAX, again_max).unwrap();
+        (batch.sent.len(), batch.again.0, batch.complete)
+    };
+    assert_eq!(rendered(usize::MAX, 1), (due + 1, 1, true));
+    assert_eq!(rendered(due, usize::MAX), (due, 0, true));
+    assert_eq!(rendered(due - 1, usize::MAX), (due - 1, 0, false));
 }
